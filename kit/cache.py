@@ -1,0 +1,178 @@
+"""The content-addressed cache: what a stage made, found again by what it was made from.
+
+An entry is a folder of files. Its key is the digest of the stage's name, its inputs' digests, its
+parameters, the versions of its tools and the kit's own code. It is built under a temporary name and
+renamed, so that an entry is either whole or absent, whatever was killed when.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+import kit
+from kit.paths import cache_root
+
+T = TypeVar("T")
+
+_VALUE = "value.json"
+_ABANDONED_AFTER_S = 24 * 3600
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file's content in lower-case hex. Raises ``OSError``."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def tool_version(distribution: str) -> str:
+    """Return the installed version of a distribution, or ``absent``."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+@functools.cache
+def code_digest() -> str:
+    """Return the digest of the kit's own Python files: a changed kit finds none of its old results."""
+    root = Path(kit.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """Everything that a stage's result depends on, besides the kit's code."""
+
+    stage: str
+    inputs: tuple[str, ...]
+    parameters: object = None
+    tools: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """Return the cache key in hex."""
+        versions = {tool: tool_version(tool) for tool in self.tools}
+        parts = (self.stage, self.inputs, self.parameters, versions, code_digest())
+        return hashlib.sha256(msgspec.json.encode(parts, enc_hook=str, order="sorted")).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """A folder of entries. With ``fresh`` nothing is found; what is made is kept all the same."""
+
+    root: Path = field(default_factory=lambda: cache_root() / "stages")
+    fresh: bool = False
+
+    def find(self, key: Key, kind: type[T]) -> T | None:
+        """Return the value that was stored under ``key``, or None. Paths in it point into the cache."""
+        folder = self._folder(key)
+        try:
+            text = (folder / _VALUE).read_bytes()
+        except OSError:
+            return None
+        if self.fresh:
+            return None
+        value = decode(text.replace(b'"@/', msgspec.json.encode(str(folder))[:-1] + b"/"), kind)
+        os.utime(folder)
+        return value
+
+    def make(self, key: Key, kind: type[T], build: Callable[[Path], T]) -> T:
+        """Call ``build(folder)``, store the files that it wrote there and its value, and return that value.
+
+        Raises what ``build`` raises; nothing is stored then.
+        """
+        target = self._folder(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="making-", dir=self.root) as name:
+            folder = Path(name) / "entry"
+            folder.mkdir()
+            text = encode(build(folder))
+            (folder / _VALUE).write_bytes(text.replace(msgspec.json.encode(str(folder))[:-1] + b"/", b'"@/'))
+            shutil.rmtree(target, ignore_errors=True)
+            try:
+                folder.rename(target)
+            except OSError:
+                if not (target / _VALUE).exists():  # else another process was first: its entry is as good
+                    raise
+        stored = Cache(root=self.root).find(key, kind)
+        assert stored is not None
+        return stored
+
+    def entries(self) -> Iterable[Path]:
+        """Yield the folder of each entry."""
+        return (value.parent for value in self.root.glob(f"*/*/{_VALUE}"))
+
+    def sweep(self) -> None:
+        """Delete what killed runs left behind."""
+        if not self.root.exists():
+            return
+        import time
+
+        for folder in self.root.glob("making-*"):
+            if time.time() - folder.stat().st_mtime > _ABANDONED_AFTER_S:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _folder(self, key: Key) -> Path:
+        digest = key.digest()
+        return self.root / digest[:2] / digest
+
+
+def encode(value: object) -> bytes:
+    """Return a value of ``kit.types`` as JSON."""
+    return msgspec.json.encode(value, enc_hook=str)
+
+
+def decode(text: bytes, kind: type[T]) -> T:
+    """Return the value of ``kit.types`` that ``encode`` wrote."""
+    return msgspec.json.decode(text, type=kind, dec_hook=lambda wanted, value: wanted(value))
+
+
+def folder_size(folder: Path) -> int:
+    """Return the bytes that the files below ``folder`` take."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What the cache folder holds."""
+
+    root: Path
+    entries: int
+    stages_bytes: int
+    server_bytes: int
+
+
+def usage() -> Usage:
+    """Return how much is kept."""
+    root = cache_root()
+    return Usage(
+        root=root,
+        entries=sum(1 for _ in Cache().entries()),
+        stages_bytes=folder_size(root / "stages"),
+        server_bytes=folder_size(root / "server"),
+    )
+
+
+def clear(*, server: bool) -> Usage:
+    """Delete the results of all stages, with ``server`` the embedded server too; return what there was."""
+    before = usage()
+    for name in ("stages", *(["server"] if server else [])):
+        shutil.rmtree(before.root / name, ignore_errors=True)
+    return before

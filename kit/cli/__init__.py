@@ -1,0 +1,108 @@
+"""The command line: one file per command, found by listing this folder; imported only when it is called.
+
+A command parses, calls, prints. It decides nothing. ``main`` alone maps errors to exit codes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+
+import click
+
+from kit import __version__
+from kit.errors import KitError, suggestion
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
+
+
+class LazyGroup(click.Group):
+    """A group whose members are the modules of this package; each holds a click command named ``command``.
+
+    Only the first line of a member's docstring is read for ``kit --help``, so that help costs no import.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        """Return the commands' names in alphabetical order."""
+        return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import and return the command of that name; None where there is none."""
+        if name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"kit.cli.{name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a mistyped one is answered with the nearest right word."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            ctx.fail(f'no command "{args[0]}"; {suggestion(args[0], self.list_commands(ctx))}')
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _summary(name)) for name in self.list_commands(ctx)])
+
+
+def _summary(name: str) -> str:
+    """Return the first line of a command module's docstring, read as text."""
+    spec = importlib.util.find_spec(f"kit.cli.{name}")
+    if spec is None or spec.origin is None:
+        return ""
+    with open(spec.origin, encoding="utf-8") as file:  # noqa: PTH123 (pathlib is not imported for help)
+        first = file.readline().strip()
+    return first.strip('"').removeprefix(f"kit {name}: ").rstrip(".")
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="kit")
+def cli() -> None:
+    """From a vision model to a Triton model repository that a real Triton has answered.
+
+    Start with:  kit generate model.onnx  &&  kit serve model_repository
+    """
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command line and return its exit code; a user's mistake becomes one line on standard error."""
+    try:
+        result = cli.main(args=arguments, prog_name="kit", standalone_mode=False)
+    except click.exceptions.Abort:
+        return _interrupted()
+    except KeyboardInterrupt:
+        return _interrupted()
+    except click.ClickException as error:
+        hint = f" (kit {error.ctx.info_name} --help)" if isinstance(error, click.UsageError) and _named(error) else ""
+        print(f"kit: {_one_line(error.format_message())}{hint}", file=sys.stderr)
+        return error.exit_code
+    except KitError as error:
+        print(f"kit: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader (head, less) has gone; Python would complain once more while it closes stdout.
+        sys.stderr.close()
+        return 141
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """Run the command line that the process was started with."""
+    sys.exit(run())
+
+
+def _named(error: click.UsageError) -> bool:
+    return error.ctx is not None and error.ctx.parent is not None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _interrupted() -> int:
+    print("kit: interrupted; what stood in the output folder still stands", file=sys.stderr)
+    return INTERRUPTED

@@ -1,0 +1,30 @@
+"""kit cache: show what is kept from earlier runs, or clear it."""
+
+from __future__ import annotations
+
+import click
+
+from kit.cli import _options
+
+
+@click.command()
+@click.option("--clear", is_flag=True, help="Delete the results of all stages.")
+@click.option("--server", is_flag=True, help="With --clear: delete the embedded server's environment too.")
+@_options.as_json
+def command(*, clear: bool, server: bool, as_json: bool) -> None:
+    """Show how much is kept from earlier runs and where, or clear it. Everything in it can be made again.
+
+    The place is the user's cache folder, or $KIT_CACHE_DIR.
+    """
+    from kit import cache
+
+    if server and not clear:
+        raise click.UsageError("--server says what --clear deletes too; give both")
+    usage = cache.clear(server=server) if clear else cache.usage()
+    if as_json:
+        _options.print_json(usage)
+        return
+    verb = "cleared " if clear else ""
+    click.echo(f"{verb}stages  {usage.stages_bytes / 1e6:9.1f} MB  {usage.entries} results in {usage.root}/stages")
+    if server or not clear:
+        click.echo(f"{verb}server  {usage.server_bytes / 1e6:9.1f} MB  in {usage.root}/server")

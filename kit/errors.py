@@ -1,0 +1,252 @@
+"""Every error that a user can meet, in one tree; each class owns one exit code.
+
+    KitError
+    ├── UsageError                   2  the command line or the spec says something that cannot be
+    │   ├── UnknownTargetError      20
+    │   ├── UnknownTaskError        21
+    │   ├── UnknownPrecisionError   22
+    │   ├── InvalidModelNameError   23
+    │   └── InvalidSpecError        24
+    ├── SourceError                     the model that was given
+    │   ├── SourceNotFoundError     10
+    │   ├── NotOnnxError            11
+    │   ├── TruncatedOnnxError      12
+    │   ├── SourceImportError       13  the user's Python module failed
+    │   ├── ExportError             14  torch.onnx.export failed
+    │   ├── UnsupportedModelError   15  a valid model that the kit cannot serve as asked
+    │   └── InputsError             16  the folder of images for calibration or validation
+    ├── StageError                  30  a stage of the pipeline broke the model
+    │   ├── ParityError             31  its answers differ from the source model's
+    │   └── VerificationError       32  the real server refused it or answered something else
+    ├── RepositoryError                 the folder that is written
+    │   ├── NotWritableError        40
+    │   ├── DiskFullError           41
+    │   ├── ForeignRepositoryError  42  somebody else's files stand there
+    │   ├── EditedRepositoryError   43  our files were changed by hand
+    │   ├── RepositoryBusyError     44  another run is writing
+    │   └── BadRepositoryError      45  it is not a model repository, or names a model that is not there
+    ├── ServerError                     Triton, embedded or in a container
+    │   ├── PortInUseError          50
+    │   ├── ModelLoadError          51  Triton's own reason, in one line
+    │   ├── DownloadError           52
+    │   ├── ServerUnavailableError  53  no server can run on this machine
+    │   └── ServerDiedError         54
+    ├── MissingExtraError           60  an optional dependency is not installed
+    └── TargetFileError             61  a target's TOML file is wrong
+
+Ctrl-C is not an error of this tree: the command line answers it with exit code 130.
+
+A message is one line: what happened, what would have worked, what to do next. Exceptions of other
+libraries are translated once, at the seam where they arise, with ``raise ... from``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class KitError(Exception):
+    """A user's mistake or an environment's fault: shown as one line, never as a traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(KitError):
+    """The command line or the spec says something that cannot be."""
+
+    exit_code = 2
+
+
+class UnknownTargetError(UsageError):
+    """No target has this name."""
+
+    exit_code = 20
+
+
+class UnknownTaskError(UsageError):
+    """No task has this name."""
+
+    exit_code = 21
+
+
+class UnknownPrecisionError(UsageError):
+    """No precision has this name."""
+
+    exit_code = 22
+
+
+class InvalidModelNameError(UsageError):
+    """Triton or a file system would refuse this model name."""
+
+    exit_code = 23
+
+
+class InvalidSpecError(UsageError):
+    """The spec file has problems; the message lists all of them, one per line."""
+
+    exit_code = 24
+
+
+class SourceError(KitError):
+    """The model that was given cannot be used."""
+
+
+class SourceNotFoundError(SourceError):
+    """The source names no file and no importable callable."""
+
+    exit_code = 10
+
+
+class NotOnnxError(SourceError):
+    """The file is no ONNX model."""
+
+    exit_code = 11
+
+
+class TruncatedOnnxError(SourceError):
+    """The file begins as an ONNX model and ends too early."""
+
+    exit_code = 12
+
+
+class SourceImportError(SourceError):
+    """The user's module raised while it was imported or called."""
+
+    exit_code = 13
+
+
+class ExportError(SourceError):
+    """The PyTorch model could not be exported to ONNX."""
+
+    exit_code = 14
+
+
+class UnsupportedModelError(SourceError):
+    """A valid model that cannot be served as asked."""
+
+    exit_code = 15
+
+
+class InputsError(SourceError):
+    """A folder of images holds none that can be read."""
+
+    exit_code = 16
+
+
+class StageError(KitError):
+    """A stage of the pipeline broke the model; the message names the stage."""
+
+    exit_code = 30
+
+
+class ParityError(StageError):
+    """The answers after a stage differ from those before it."""
+
+    exit_code = 31
+
+
+class VerificationError(StageError):
+    """A real Triton refused the staged repository or answered something else."""
+
+    exit_code = 32
+
+
+class RepositoryError(KitError):
+    """The output folder cannot be written as asked; what stood there still stands."""
+
+
+class NotWritableError(RepositoryError):
+    """The output folder cannot be written."""
+
+    exit_code = 40
+
+
+class DiskFullError(RepositoryError):
+    """The disk is full."""
+
+    exit_code = 41
+
+
+class ForeignRepositoryError(RepositoryError):
+    """The output folder holds files that the kit did not write."""
+
+    exit_code = 42
+
+
+class EditedRepositoryError(RepositoryError):
+    """Files that the kit wrote were changed since."""
+
+    exit_code = 43
+
+
+class RepositoryBusyError(RepositoryError):
+    """Another run is writing to the same repository."""
+
+    exit_code = 44
+
+
+class BadRepositoryError(RepositoryError):
+    """The folder to read is not a model repository."""
+
+    exit_code = 45
+
+
+class ServerError(KitError):
+    """Triton could not be started, or ended."""
+
+
+class PortInUseError(ServerError):
+    """A port that the server needs is taken."""
+
+    exit_code = 50
+
+
+class ModelLoadError(ServerError):
+    """Triton refused a model; the message carries Triton's own reason."""
+
+    exit_code = 51
+
+
+class DownloadError(ServerError):
+    """The server's packages could not be fetched."""
+
+    exit_code = 52
+
+
+class ServerUnavailableError(ServerError):
+    """No server of this kind can run on this machine."""
+
+    exit_code = 53
+
+
+class ServerDiedError(ServerError):
+    """The server ended by itself and could not be brought back."""
+
+    exit_code = 54
+
+
+class MissingExtraError(KitError):
+    """An optional dependency is not installed."""
+
+    exit_code = 60
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        """Say which ``extra`` brings ``package``, and what it is needed for."""
+        super().__init__(
+            f"{purpose} needs {package}, which is not installed; run: pip install 'triton-edge-kit[{extra}]'"
+        )
+
+
+class TargetFileError(KitError):
+    """A target's TOML file is wrong."""
+
+    exit_code = 61
+
+
+def suggestion(word: str, choices: Iterable[str]) -> str:
+    """Return ``'did you mean "x"? '`` or nothing, followed by all ``choices``; for the end of a message."""
+    known = sorted(choices)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return (f'did you mean "{near[0]}"? ' if near else "") + f"choose from {', '.join(known)}"

@@ -1,0 +1,322 @@
+"""The values that travel between the stages: frozen, keyword-only, without I/O.
+
+Shapes are full shapes, the batch dimension included; ``-1`` is a dimension of variable size.
+Digests are ``sha256`` in lower-case hex.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class DataType(enum.Enum):
+    """A tensor's element type, by Triton's name on the wire (``FP32``, ``BYTES`` ...).
+
+    Source: https://github.com/triton-inference-server/server/blob/main/docs/user_guide/model_configuration.md#datatypes
+    """
+
+    BOOL = "BOOL"
+    UINT8 = "UINT8"
+    UINT16 = "UINT16"
+    UINT32 = "UINT32"
+    UINT64 = "UINT64"
+    INT8 = "INT8"
+    INT16 = "INT16"
+    INT32 = "INT32"
+    INT64 = "INT64"
+    FP16 = "FP16"
+    BF16 = "BF16"
+    FP32 = "FP32"
+    FP64 = "FP64"
+    BYTES = "BYTES"
+
+    @property
+    def config_name(self) -> str:
+        """The name in ``config.pbtxt``: ``TYPE_FP32``; strings are ``TYPE_STRING`` there."""
+        return "TYPE_STRING" if self is DataType.BYTES else f"TYPE_{self.value}"
+
+    @property
+    def numpy_name(self) -> str:
+        """The numpy dtype's name; ``object`` for strings. BF16 has none and raises ``ValueError``."""
+        if self is DataType.BF16:
+            raise ValueError("numpy has no bfloat16")
+        return {"BYTES": "object", "FP16": "float16", "FP32": "float32", "FP64": "float64"}.get(
+            self.value, self.value.lower()
+        )
+
+    @property
+    def is_float(self) -> bool:
+        """Whether values are rounded, so that they are compared with a tolerance."""
+        return self in (DataType.FP16, DataType.BF16, DataType.FP32, DataType.FP64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """An input or output: its name, element type and full shape."""
+
+    name: str
+    dtype: DataType
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """What a model takes and gives, in its own order."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+    @property
+    def batched(self) -> bool:
+        """Whether every tensor begins with a dimension of variable size, as Triton's batching requires."""
+        return all(t.shape and t.shape[0] == -1 for t in (*self.inputs, *self.outputs))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """An ONNX graph with its weights inside, serialised, and what is known of it.
+
+    ``path`` is a file in the cache (or the user's own), never changed after it was written.
+    ``metadata`` is the graph's ``metadata_props`` (Ultralytics keeps class names there).
+    """
+
+    path: Path
+    digest: str
+    signature: Signature
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    opset: int
+    ir_version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalization:
+    """How a pixel becomes the network's number: ``(pixel * scale - mean) / std``, per channel.
+
+    ``mean`` and ``std`` are in units of the scaled pixel, as torchvision writes them.
+    """
+
+    scale: float = 1 / 255
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """What a detector keeps: see ``kit.tasks.detect``."""
+
+    score: float = 0.25
+    iou: float = 0.45
+    max_detections: int = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """Facts about a target's hardware, printed by ``kit targets``.
+
+    ``memory_mib`` is what the model's weights and buffers live in, in MiB, by the data sheet: the card's own,
+    or all of the board's where it is shared with the CPU. ``power_modes`` stand in the order of ``nvpmodel``'s
+    numbers. None: the target leaves it open, as a card leaves open what machine it is put in.
+    """
+
+    description: str
+    architecture: str
+    memory_mib: int | None = None
+    memory_shared_with_cpu: bool
+    compute_capability: str | None = None
+    dla_cores: int
+    power_modes: tuple[str, ...] = ()
+    cpu_threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """The software that serves there: the pinned Triton image and what is inside it.
+
+    ``jetpack`` is the release that a Jetson must run for the image to see its GPU. ``max_opset`` and
+    ``max_ir_version`` are the newest that the image's ONNX Runtime loads.
+    """
+
+    image: str
+    triton_version: str
+    tensorrt_version: str | None = None
+    onnxruntime_version: str
+    max_opset: int
+    max_ir_version: int
+    jetpack: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accelerator:
+    """An ONNX Runtime execution accelerator: ``tensorrt`` or ``cuda`` with its parameters, in order."""
+
+    name: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """What one Triton backend may do on a target."""
+
+    name: str
+    instance_kind: str
+    accelerator: Accelerator | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """Where a target starts before it is tuned.
+
+    ``intra_op_threads`` is per instance; 0 lets ONNX Runtime take one for each core of the machine.
+    """
+
+    precision: str
+    max_batch_size: int
+    instance_count: int
+    max_queue_delay_us: int
+    intra_op_threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """Where one statement of a target file is from.
+
+    ``keys`` name what it covers, each with all that is below it (``device``, ``device.memory_mib``,
+    ``backends.onnxruntime.accelerator``). ``source`` is a URL, or the word ``choice`` for what nobody else
+    says and the note gives reasons for. ``date`` is the day it was looked up, ``YYYY-MM-DD``.
+    """
+
+    keys: tuple[str, ...]
+    source: str
+    date: str
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A kind of hardware that models are generated for: the contents of one TOML file."""
+
+    name: str
+    device: Device
+    stack: Stack
+    backends: tuple[Backend, ...]
+    defaults: Defaults
+    facts: tuple[Fact, ...]
+
+    def backend(self, name: str) -> Backend | None:
+        """Return the backend of that name, or None where it does not work on this target."""
+        return next((b for b in self.backends if b.name == name), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What the user asked for: one model, its task and its targets. None means: decide from the model."""
+
+    source: str
+    name: str
+    targets: tuple[str, ...]
+    task: str | None = None
+    contract: str = "served"
+    precision: str = "fp32"
+    labels: Path | None = None
+    normalization: Normalization | None = None
+    color: str = "rgb"
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    max_batch_size: int | None = None
+    instance_count: int | None = None
+    max_queue_delay_us: int | None = None
+    intra_op_threads: int | None = None
+    calibration: Path | None = None
+    validation: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpretation:
+    """What a model's outputs were taken to mean, and why: recognised once, used by every later stage.
+
+    ``task`` names a member of ``kit.tasks``; ``head`` is that member's own word for the layout of the
+    outputs (``yolov8``: one ``[N, 4 + C, A]``). ``reason`` is shown to the user.
+    """
+
+    task: str
+    head: str
+    contract: str
+    class_count: int | None
+    normalization: Normalization | None
+    color: str
+    thresholds: Thresholds | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """How one output differs between two runs: over all its elements, worst case.
+
+    ``maximum`` is the largest absolute difference; ``relative`` is that divided by the largest absolute
+    value of the reference (at least 1); ``cosine`` is the least cosine similarity of a batch element.
+    """
+
+    output: str
+    batch: int
+    nan: int
+    maximum: float
+    relative: float
+    cosine: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """A stage's answers held against those before it."""
+
+    stage: str
+    inputs: str
+    tolerance: float
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """The file that Triton loads, and the backend that loads it."""
+
+    backend: str
+    filename: str
+    path: Path
+    digest: str
+    signature: Signature
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What the real server was seen to do with a target's configuration.
+
+    ``level`` is ``live`` (loaded and answered with this configuration), ``weights`` (the same model
+    answered under another target's configuration), ``offline`` (only read back) or ``none``.
+    """
+
+    target: str
+    level: str
+    server: str | None
+    batches: tuple[int, ...] = ()
+    tolerance: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageTime:
+    """How long a stage took, in seconds, and whether its result came from the cache."""
+
+    stage: str
+    seconds: float
+    cached: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A model's folder in a repository, published or staged."""
+
+    name: str
+    path: Path
+    version: int
+    changed: bool
