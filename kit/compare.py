@@ -1,0 +1,165 @@
+"""Whether a stage kept the model's answers: the same inputs through both, output by output.
+
+Every comparison is made at batch 1, 2 and the largest, on the same frames, so that it also shows whether
+a frame's answer depends on the frames beside it: Triton's batcher puts strangers into one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from kit import tasks
+from kit.errors import ParityError
+from kit.inputs import Samples, to_native
+from kit.sources.interface import Reference
+from kit.types import Difference, Interpretation, Model, Parity
+
+Array = npt.NDArray[np.generic]
+Arrays = dict[str, Array]
+Runner = Callable[[Arrays], Arrays]
+
+TOLERANCE = 1e-4
+"""Largest difference of FP32 graphs, relative to the output's largest value: rounding stays far below it."""
+
+_LEAST_COSINE = 0.9999
+
+
+def batches(model: Model, largest: int) -> tuple[int, ...]:
+    """Return the batch sizes to compare at: 1, 2 and the largest; only the model's own where it is fixed."""
+    if not model.signature.batched:
+        return (1,)
+    return tuple(sorted({1, min(2, largest), largest}))
+
+
+def check_export(original: Model, reference: Reference, samples: Samples, sizes: tuple[int, ...]) -> Parity:
+    """Hold the exported ONNX against the source model itself. Raises ``ParityError``."""
+    return _check("export", reference, runner(original.path), samples, sizes)
+
+
+def check_simplify(original: Model, simpler: Model, samples: Samples, sizes: tuple[int, ...]) -> Parity:
+    """Hold the simplified ONNX against the one before. Raises ``ParityError``."""
+    return _check("simplify", runner(original.path), runner(simpler.path), samples, sizes)
+
+
+def check_contract(
+    network: Model, served: Model, meaning: Interpretation, samples: Samples, sizes: tuple[int, ...]
+) -> Parity:
+    """Hold the fused graph against the network with numpy before and after it. Raises ``ParityError``.
+
+    In two parts, so that a rounding error cannot flip a box over a threshold and look like a fault: the
+    network's own outputs, taken from inside the fused graph, against the network alone; then the served
+    outputs against the numpy post-processing of those same inner outputs.
+    """
+    task = tasks.get(meaning.task)
+    inner_names = [f"network/{t.name}" for t in network.signature.outputs]
+    opened = runner(served.path, inner_names)
+    alone = runner(network.path)
+
+    def expected(frames: Arrays) -> Arrays:
+        made = opened(frames)
+        inner = {name: made[name] for name in inner_names}
+        outside = alone(to_native(frames, network.signature, meaning))
+        renamed = {f"network/{name}": value for name, value in outside.items()}
+        return {**renamed, **task.reference(inner, meaning)}
+
+    return _check("contract", expected, opened, samples, sizes)
+
+
+def runner(path: Path, also: list[str] | None = None, threads: int = 0) -> Runner:
+    """Return a function that runs an ONNX file on the CPU; ``also`` names inner tensors to give as well."""
+    import kit.graph
+
+    if also:
+        import onnx
+
+        proto = onnx.load(str(path))
+        proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in also)
+    running = kit.graph.session(proto.SerializeToString() if also else path, threads)
+    names = [value.name for value in running.get_outputs()]
+
+    def run(feeds: Arrays) -> Arrays:
+        return dict(zip(names, running.run(names, feeds), strict=True))
+
+    return run
+
+
+def difference(output: str, expected: Array, got: Array) -> Difference:
+    """Return how far ``got`` is from ``expected``; both have the batch first.
+
+    Integers, booleans and strings are compared for equality: ``maximum`` is then their distance, or 1.
+    """
+    batch = expected.shape[0] if expected.ndim else 1
+    if not np.issubdtype(expected.dtype, np.number):
+        apart = float(np.any(expected.astype(str) != got.astype(str)))
+        return Difference(output=output, batch=batch, nan=0, maximum=apart, relative=apart, cosine=1 - apart)
+    wide, other = expected.astype(np.float64), got.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        apart = float(np.max(np.abs(wide - other), initial=0.0))
+    scale = max(1.0, float(np.max(np.abs(wide), initial=0.0)))
+    return Difference(
+        output=output,
+        batch=batch,
+        nan=int(np.isnan(other).sum()),
+        maximum=apart,
+        relative=apart / scale,
+        cosine=_least_cosine(wide.reshape(batch, -1), other.reshape(batch, -1)),
+    )
+
+
+def exceeds(found: Difference, tolerance: float) -> bool:
+    """Tell whether a difference is more than rounding. NaN is."""
+    return bool(found.nan) or not found.relative <= tolerance or not found.cosine >= _LEAST_COSINE
+
+
+def _check(stage: str, before: Runner, after: Runner, samples: Samples, sizes: tuple[int, ...]) -> Parity:
+    found: list[Difference] = []
+    first: Arrays = {}
+    for size in sizes:
+        feeds = samples.batch(size)
+        expected, got = before(feeds), after(feeds)
+        found += _differences(stage, expected, got)
+        first = first or expected
+        if len(sizes) > 1:
+            _require_independence(first, expected, size)
+    return Parity(stage=stage, inputs=samples.description, tolerance=TOLERANCE, differences=tuple(found))
+
+
+def _differences(stage: str, expected: Mapping[str, Array], got: Mapping[str, Array]) -> list[Difference]:
+    found = []
+    for name, value in expected.items():
+        if name not in got or got[name].shape != value.shape:
+            shape = "nothing" if name not in got else f"shape {got[name].shape}"
+            raise ParityError(f"{stage}: output {name} should have shape {value.shape}, the result gives {shape}")
+        if np.issubdtype(value.dtype, np.floating) and np.isnan(value).any():
+            raise ParityError(f"{stage}: output {name} is NaN before this stage already: the model itself is at fault")
+        one = difference(name, value, got[name])
+        if exceeds(one, TOLERANCE):
+            raise ParityError(
+                f"{stage}: output {name} differs at batch {one.batch}: by {one.maximum:.3g} "
+                f"({one.relative:.3g} of its range, allowed {TOLERANCE:g}), cosine {one.cosine:.6f}, {one.nan} NaN"
+            )
+        found.append(one)
+    return found
+
+
+def _require_independence(first: Mapping[str, Array], wide: Mapping[str, Array], size: int) -> None:
+    """Compare the first frame's answer alone with its answer in company."""
+    for name, value in first.items():
+        apart = difference(name, value[:1], wide[name][:1])
+        if exceeds(apart, TOLERANCE):
+            raise ParityError(
+                f"load: output {name} of one input changes by {apart.maximum:.3g} when {size} are in the batch; "
+                "Triton would mix requests of different clients: export with a fixed batch of 1"
+            )
+
+
+def _least_cosine(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # A row of zeros has no direction; how far the other is from it, ``relative`` tells.
+        cosine = np.where(norms == 0, 1.0, np.einsum("ij,ij->i", a, b) / norms)
+    return float(np.min(np.nan_to_num(cosine, nan=0.0), initial=1.0))

@@ -1,0 +1,221 @@
+"""The served contract: UINT8 frames in, task outputs out, so that a client sends what a camera gives.
+
+``interpret`` decides once what the model's input and outputs mean; ``fuse`` puts the decision into the graph.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit import tasks
+from kit.errors import UnsupportedModelError
+from kit.tasks.interface import Task
+from kit.types import DataType, Interpretation, Model, Normalization, Spec, Tensor
+
+if TYPE_CHECKING:
+    import onnx
+
+_LEAST_OPSET = 13
+"""The text of our graphs is valid from here on (axes of Unsqueeze and Split as inputs)."""
+
+_RAISED_TO = 18
+
+_CHANNELS = (1, 3)
+_ELEMENT = {DataType.FP32: 1, DataType.FP16: 10}
+
+
+def interpret(spec: Spec, model: Model) -> Interpretation:
+    """Return what the model's tensors mean: as the spec says, else the first task that recognises them.
+
+    Raises ``UnknownTaskError``, or ``UnsupportedModelError`` where the task that was asked for does not fit.
+    """
+    candidates = (tasks.get(spec.task),) if spec.task else tasks.every()
+    reasons = []
+    for task in candidates:
+        head = task.recognise(model)
+        image = image_input(model)
+        if head is None:
+            reasons.append(f"{task.name} takes {task.expects()}, this model gives {_outputs(model)}")
+            continue
+        if task.frames and spec.contract == "served" and image is None:
+            reasons.append(f"{task.name} needs one image input [N, 3, H, W], this model takes {_inputs(model)}")
+            continue
+        served = task.frames and spec.contract == "served"
+        return Interpretation(
+            task=task.name,
+            head=head.name,
+            contract="served" if served else "native",
+            class_count=head.class_count,
+            normalization=(spec.normalization or task.normalization) if served and _takes_floats(image) else None,
+            color=spec.color,
+            thresholds=task.thresholds(spec.thresholds) if served else None,
+            reason=head.reason,
+        )
+    raise UnsupportedModelError(f"{'; '.join(reasons)}; --task raw serves it as it is")
+
+
+def image_input(model: Model) -> Tensor | None:
+    """Return the model's only input where it is a picture: NCHW or NHWC with 1 or 3 channels; else None."""
+    if len(model.signature.inputs) != 1:
+        return None
+    tensor = model.signature.inputs[0]
+    if len(tensor.shape) != 4 or (tensor.shape[1] not in _CHANNELS and tensor.shape[3] not in _CHANNELS):  # noqa: PLR2004
+        return None
+    if tensor.dtype is DataType.UINT8:
+        return tensor if tensor.shape[3] in _CHANNELS else None
+    return tensor if tensor.dtype in _ELEMENT else None
+
+
+def channels_first(image: Tensor) -> bool:
+    """Tell whether an image input is NCHW."""
+    return image.shape[1] in _CHANNELS
+
+
+def fuse(model: Model, meaning: Interpretation, folder: Path) -> Model:
+    """Write the model with its pre- and post-processing inside into ``folder``; the model itself where native.
+
+    Raises ``UnsupportedModelError`` where the operators are too old and cannot be raised.
+    """
+    if meaning.contract == "native":
+        return model
+    import onnx
+
+    import kit.graph
+
+    proto = _raise_opset(onnx.load(str(model.path)), model)
+    current = Model(
+        path=model.path, digest=model.digest, signature=model.signature, metadata=model.metadata,
+        opset=kit.graph.opset(proto), ir_version=proto.ir_version,
+    )  # fmt: skip
+    network = onnx.compose.add_prefix(proto, "network/")
+    network = _prepend(network, current, meaning)
+    network = _append(network, current, meaning, tasks.get(meaning.task))
+    network.graph.name = meaning.task
+    network.producer_name, network.producer_version = "triton-edge-kit", ""
+    kit.graph.strip(network)
+    onnx.checker.check_model(network, full_check=True)
+    path = folder / "model.onnx"
+    return kit.graph.describe(path, kit.graph.write(network, path))
+
+
+def _prepend(network: onnx.ModelProto, model: Model, meaning: Interpretation) -> onnx.ModelProto:
+    """Put normalisation and layout in front, or only restore the input's name where it takes frames already."""
+    import onnx.compose
+
+    image = model.signature.inputs[0]
+    frames = onnx.parser.parse_model(_frames_graph(model, image, meaning))
+    frames = onnx.compose.add_prefix(frames, "frames/", rename_inputs=False)
+    frames.graph.input[0].name = image.name
+    for node in frames.graph.node:
+        node.input[:] = [image.name if name == "frame" else name for name in node.input]
+    return onnx.compose.merge_models(frames, network, io_map=[("frames/pixels", f"network/{image.name}")])
+
+
+def _frames_graph(model: Model, image: Tensor, meaning: Interpretation) -> str:
+    """Return ``frame`` [N, H, W, C] uint8 -> ``pixels`` as the network takes them, as text."""
+    batch, *rest = image.shape
+    height, width, channels = (rest[1], rest[2], rest[0]) if channels_first(image) else rest
+    frame = _dims(batch, height, width, channels)
+    pixels = _dims(*image.shape) if not channels_first(image) else _dims(batch, channels, height, width)
+    steps, last = [], "frame"
+    if meaning.color == "bgr" and channels == 3:  # noqa: PLR2004
+        steps += ["reverse = Constant <value = int64[3] {2, 1, 0}> ()", f"bgr = Gather <axis = 3> ({last}, reverse)"]
+        last = "bgr"
+    if channels_first(image):
+        steps, last = [*steps, f"planes = Transpose <perm = [0, 3, 1, 2]> ({last})"], "planes"
+    if meaning.normalization is not None:
+        more, last = _normalize(meaning.normalization, channels, channels_first(image), last)
+        steps += more
+    if image.dtype is DataType.UINT8:
+        element = "uint8"
+    else:
+        element = "float" if image.dtype is DataType.FP32 else "float16"
+        steps, last = [*steps, f"typed = Cast <to = {_ELEMENT[image.dtype]}> ({last})"], "typed"
+    body = "\n".join([*steps, f"pixels = Identity ({last})"])
+    return f"""
+        <ir_version: {model.ir_version}, opset_import: ["": {model.opset}]>
+        frames (uint8[{frame}] frame) => ({element}[{pixels}] pixels) {{ {body} }}
+    """
+
+
+def _normalize(normal: Normalization, channels: int, first: bool, last: str) -> tuple[list[str], str]:
+    """Return the steps of ``pixel * (scale / std) - mean / std`` in FP32 and the name of their result."""
+    mean, std = _per_channel(normal.mean, channels), _per_channel(normal.std, channels)
+    factors = [normal.scale / s for s in std]
+    offsets = [-m / s for m, s in zip(mean, std, strict=True)]
+    steps = [
+        f"floats = Cast <to = 1> ({last})",
+        f"factor = Constant <value = {_constant(factors, first)}> ()",
+        "scaled = Mul (floats, factor)",
+    ]
+    if not any(offsets):
+        return steps, "scaled"
+    return [*steps, f"offset = Constant <value = {_constant(offsets, first)}> ()", "shifted = Add (scaled, offset)"], (
+        "shifted"
+    )
+
+
+def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    if len(values) in (1, channels):
+        return values * channels if len(values) == 1 else values
+    if len(set(values)) == 1:
+        return values[:1] * channels
+    raise UnsupportedModelError(f"mean and std have {len(values)} values, the model's input has {channels} channels")
+
+
+def _constant(values: list[float], first: bool) -> str:
+    """Return a tensor in ONNX's text form: a scalar where all channels agree."""
+    if len(set(values)) == 1:
+        return f"float {{{values[0]!r}}}"
+    shape = f"1, {len(values)}, 1, 1" if first else f"1, 1, 1, {len(values)}"
+    return f"float[{shape}] {{{', '.join(repr(v) for v in values)}}}"
+
+
+def _dims(*shape: int) -> str:
+    names = ("batch", "d1", "d2", "d3")
+    return ", ".join(name if size == -1 else str(size) for name, size in zip(names, shape, strict=True))
+
+
+def _append(network: onnx.ModelProto, model: Model, meaning: Interpretation, task: Task) -> onnx.ModelProto:
+    import onnx.compose
+
+    text = task.head_graph(model, meaning)
+    if text is None:
+        return network
+    outputs = model.signature.outputs
+    if (batch := outputs[0].shape[0]) != -1:
+        text = text.replace("[batch,", f"[{batch},")
+    head = onnx.parser.parse_model(text)
+    taken = [value.name for value in head.graph.input]
+    head = onnx.compose.add_prefix(head, f"{task.name}/", rename_outputs=False)
+    links = [(f"network/{o.name}", f"{task.name}/{name}") for o, name in zip(outputs, taken, strict=True)]
+    return onnx.compose.merge_models(network, head, io_map=links)
+
+
+def _raise_opset(proto: onnx.ModelProto, model: Model) -> onnx.ModelProto:
+    """Return the model with operators new enough for our graphs."""
+    import onnx.version_converter
+    from google.protobuf.message import Error as ProtobufError
+
+    if model.opset >= _LEAST_OPSET:
+        return proto
+    try:
+        return onnx.version_converter.convert_version(proto, _RAISED_TO)
+    except (RuntimeError, ValueError, ProtobufError) as error:
+        raise UnsupportedModelError(
+            f"opset {model.opset} is older than {_LEAST_OPSET} and onnx cannot raise it "
+            f"({' '.join(str(error).split())[:160]}); export again with opset 18, or serve it with --contract native"
+        ) from error
+
+
+def _takes_floats(image: Tensor | None) -> bool:
+    return image is not None and image.dtype is not DataType.UINT8
+
+
+def _inputs(model: Model) -> str:
+    return ", ".join(f"{t.name} {t.dtype.value}{list(t.shape)}" for t in model.signature.inputs) or "nothing"
+
+
+def _outputs(model: Model) -> str:
+    return ", ".join(f"{t.name} {t.dtype.value}{list(t.shape)}" for t in model.signature.outputs)

@@ -1,0 +1,197 @@
+"""ONNX graphs on disk: read, write the same bytes each time, describe as Triton's backend will see them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.errors import NotOnnxError, TruncatedOnnxError, UnsupportedModelError
+from kit.types import DataType, Model, Signature, Tensor
+
+if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
+
+_ORT_TYPES = {
+    "tensor(bool)": DataType.BOOL,
+    "tensor(uint8)": DataType.UINT8,
+    "tensor(uint16)": DataType.UINT16,
+    "tensor(uint32)": DataType.UINT32,
+    "tensor(uint64)": DataType.UINT64,
+    "tensor(int8)": DataType.INT8,
+    "tensor(int16)": DataType.INT16,
+    "tensor(int32)": DataType.INT32,
+    "tensor(int64)": DataType.INT64,
+    "tensor(float16)": DataType.FP16,
+    "tensor(bfloat16)": DataType.BF16,
+    "tensor(float)": DataType.FP32,
+    "tensor(double)": DataType.FP64,
+    "tensor(string)": DataType.BYTES,
+}
+_DATED_KEYS = frozenset({"date", "time", "created", "timestamp"})
+_PATH_LIKE = re.compile(r"(^|[\s\"'=(])(/[\w.-]+){2,}|[A-Za-z]:\\")
+
+
+def read(path: Path) -> onnx.ModelProto:
+    """Return the model in a file, weights included.
+
+    Raises ``NotOnnxError``, ``TruncatedOnnxError``, or ``UnsupportedModelError`` for weights outside the file.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    data = path.read_bytes()
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError as error:
+        if _looks_truncated(data):
+            raise TruncatedOnnxError(
+                f"{path.name} ends after {len(data):,} bytes in the middle of the model; copy or export it again"
+            ) from error
+        raise NotOnnxError(f"{path.name} is not an ONNX file; give a file that torch.onnx.export wrote") from error
+    _require_a_graph(model, path, data)
+    outside = sorted({e.value for t in model.graph.initializer for e in t.external_data if e.key == "location"})
+    if outside:
+        raise UnsupportedModelError(
+            f"{path.name} keeps its weights in {', '.join(outside)}; make it one file: "
+            f'onnx.save(onnx.load("{path.name}"), "one-file.onnx")'
+        )
+    return model
+
+
+def write(model: onnx.ModelProto, path: Path) -> str:
+    """Write a model and return the file's digest; the same model gives the same bytes."""
+    data = model.SerializeToString(deterministic=True)
+    path.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def strip(model: onnx.ModelProto) -> None:
+    """Remove what differs between two builds of one model: paths, stack traces, dates, comments.
+
+    PyTorch's exporter keeps stack traces in each node's ``metadata_props``: the same model exported from
+    two folders has different bytes until they are gone.
+    """
+    model.doc_string = ""
+    kept = {p.key: p.value for p in model.metadata_props if _is_portable(p.key, p.value)}
+    del model.metadata_props[:]
+    for key in sorted(kept):
+        model.metadata_props.add(key=key, value=kept[key])
+    versions = {o.domain if o.domain != "ai.onnx" else "": o.version for o in model.opset_import}
+    del model.opset_import[:]
+    for domain in sorted(versions):
+        model.opset_import.add(domain=domain, version=versions[domain])
+    _strip_graph(model.graph)
+    for function in model.functions:
+        function.doc_string = ""
+        _strip_nodes(function.node)
+
+
+def describe(path: Path, digest: str) -> Model:
+    """Return the model in ``path`` with the signature that ONNX Runtime infers.
+
+    Triton's ONNX Runtime backend compares a configuration with the session's shapes, not with those that
+    the file declares. Raises ``UnsupportedModelError`` where ONNX Runtime cannot load it.
+    """
+    import onnx
+
+    running = session(path)
+    proto = onnx.load(str(path), load_external_data=False)
+    return Model(
+        path=path,
+        digest=digest,
+        signature=session_signature(running),
+        metadata={p.key: p.value for p in proto.metadata_props},
+        opset=opset(proto),
+        ir_version=proto.ir_version,
+    )
+
+
+def session(model: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
+    """Open a file, or a serialised model, with ONNX Runtime on the CPU; ``threads`` per operator, 0 for all cores.
+
+    Raises ``UnsupportedModelError`` with ONNX Runtime's reason.
+    """
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        opened = model if isinstance(model, bytes) else str(model)
+        return onnxruntime.InferenceSession(opened, options, providers=["CPUExecutionProvider"])
+    except (state.Fail, state.InvalidArgument, state.InvalidGraph, state.NotImplemented, state.InvalidProtobuf,
+            state.RuntimeException) as error:
+        name = "the graph" if isinstance(model, bytes) else model.name
+        raise UnsupportedModelError(f"ONNX Runtime cannot load {name}: {one_line(error)}") from error
+
+
+def session_signature(running: onnxruntime.InferenceSession) -> Signature:
+    """Return what a session takes and gives."""
+    return Signature(
+        inputs=tuple(_tensor(value) for value in running.get_inputs()),
+        outputs=tuple(_tensor(value) for value in running.get_outputs()),
+    )
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """Return the version of the default operator set."""
+    return max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+
+
+def one_line(error: object) -> str:
+    """Return a foreign message as one line without ONNX Runtime's code in brackets."""
+    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
+
+
+def _tensor(value: onnxruntime.NodeArg) -> Tensor:
+    if value.type not in _ORT_TYPES:
+        raise UnsupportedModelError(f"{value.name} is a {value.type}; Triton serves tensors only")
+    shape = tuple(d if isinstance(d, int) and d >= 0 else -1 for d in value.shape)
+    return Tensor(name=value.name, dtype=_ORT_TYPES[value.type], shape=shape)
+
+
+def _require_a_graph(model: onnx.ModelProto, path: Path, data: bytes) -> None:
+    if model.ir_version and model.graph.node and model.opset_import:
+        return
+    if _looks_truncated(data) or (model.ir_version and model.graph.node):
+        raise TruncatedOnnxError(f"{path.name} ends after {len(data):,} bytes; copy or export it again")
+    what = "is empty" if not data else "is not an ONNX file"
+    raise NotOnnxError(f"{path.name} {what}; give a file that torch.onnx.export wrote")
+
+
+def _looks_truncated(data: bytes) -> bool:
+    """Tell whether the bytes begin as a ModelProto (field 1, a small IR version) and then overrun the end."""
+    return len(data) > 2 and data[0] == 0x08 and 1 <= data[1] <= 64
+
+
+def _is_portable(key: str, value: str) -> bool:
+    return key.lower() not in _DATED_KEYS and not _PATH_LIKE.search(value)
+
+
+def _strip_graph(graph: onnx.GraphProto) -> None:
+    graph.doc_string = ""
+    del graph.metadata_props[:]
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        value.doc_string = ""
+        del value.metadata_props[:]
+    for tensor in graph.initializer:
+        tensor.doc_string = ""
+        del tensor.metadata_props[:]
+    _strip_nodes(graph.node)
+
+
+def _strip_nodes(nodes: Mapping[int, onnx.NodeProto]) -> None:
+    for node in nodes:  # type: ignore[attr-defined]
+        node.doc_string = ""
+        del node.metadata_props[:]
+        for attribute in node.attribute:
+            attribute.doc_string = ""
+            for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                _strip_graph(graph)

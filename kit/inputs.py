@@ -1,0 +1,147 @@
+"""Inputs to compare runs on: the user's own images where there are some, else reproducible random ones."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.errors import InputsError
+from kit.types import DataType, Interpretation, Signature, Tensor
+
+Array = npt.NDArray[np.generic]
+
+_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+_PAD_GREY = 114  # as Ultralytics' LetterBox fills
+_FREE_DIMENSION = 64
+_FREE_IMAGE_SIDE = 320
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """``frames`` of the served contract (batch first), input name to array, and what they are."""
+
+    description: str
+    feeds: dict[str, Array]
+
+    def mapped(self, change: Callable[[dict[str, Array]], dict[str, Array]]) -> Samples:
+        """Return the samples with their arrays changed."""
+        return Samples(description=self.description, feeds=change(self.feeds))
+
+    def batch(self, size: int) -> dict[str, Array]:
+        """Return the first ``size`` elements of each input."""
+        return {name: np.ascontiguousarray(array[:size]) for name, array in self.feeds.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to make samples for a model: known, with a digest, before any image is read."""
+
+    signature: Signature
+    count: int
+    images: tuple[Path, ...] = ()
+
+    def chosen(self) -> tuple[Path, ...]:
+        """Return the images that are used, spread over all; none where the model takes no UINT8 frames."""
+        if not self.images or not _takes_frames(self.signature):
+            return ()
+        return tuple(self.images[index * len(self.images) // self.count] for index in range(self.count))
+
+    def digest(self) -> str:
+        """Return the digest of what ``make`` depends on. Raises ``OSError`` where an image has gone."""
+        digest = hashlib.sha256(repr((self.signature, self.count)).encode())
+        for path in self.chosen():
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+    def make(self) -> Samples:
+        """Read the images, else make random values for every input. Raises ``InputsError``."""
+        if not (images := self.chosen()):
+            return Samples(description="random", feeds={t.name: random(t, self.count) for t in self.signature.inputs})
+        frame = self.signature.inputs[0]
+        _, height, width, channels = _concrete(frame)
+        pictures = np.stack([read_image(path, (height, width), channels) for path in images])
+        return Samples(description="images", feeds={frame.name: pictures})
+
+
+def images_in(folder: Path) -> tuple[Path, ...]:
+    """Return the image files in ``folder``, sorted. Raises ``InputsError`` where there are none."""
+    if not folder.is_dir():
+        raise InputsError(f"{folder} is no folder; give a folder of images")
+    files = tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGE_SUFFIXES))
+    if not files:
+        raise InputsError(f"{folder} holds no images ({', '.join(sorted(_IMAGE_SUFFIXES))})")
+    return files
+
+
+def random(tensor: Tensor, count: int) -> Array:
+    """Return reproducible values for ``count`` batch elements: [0, 1) for floats, the whole range for bytes."""
+    seed = int.from_bytes(hashlib.sha256(tensor.name.encode()).digest()[:4], "little")
+    generator = np.random.default_rng(seed)
+    shape = _concrete(tensor)
+    if tensor.shape and tensor.shape[0] == -1:
+        shape = (count, *shape[1:])
+    if tensor.dtype is DataType.BYTES:
+        return generator.integers(0, 10, shape).astype(str).astype(object)
+    if tensor.dtype is DataType.BOOL:
+        return generator.integers(0, 2, shape).astype(np.bool_)
+    dtype = np.dtype(tensor.dtype.numpy_name)
+    if tensor.dtype.is_float:
+        return generator.random(shape).astype(dtype)
+    # Larger integers are mostly indices: 0 and 1 are inside any table.
+    return generator.integers(0, 256 if tensor.dtype is DataType.UINT8 else 2, shape).astype(dtype)
+
+
+def read_image(path: Path, size: tuple[int, int], channels: int) -> npt.NDArray[np.uint8]:
+    """Return a picture letterboxed to ``size`` (height, width): [H, W, channels] uint8, RGB.
+
+    Raises ``InputsError`` where it cannot be decoded.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as file:
+            picture = file.convert("RGB" if channels == 3 else "L")  # noqa: PLR2004
+    except (UnidentifiedImageError, OSError) as error:
+        raise InputsError(f"{path} is no image that can be read: {error}") from error
+    height, width = size
+    scale = min(height / picture.height, width / picture.width)
+    scaled = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    if scaled != picture.size:
+        picture = picture.resize(scaled, Image.Resampling.BILINEAR)
+    canvas = Image.new(picture.mode, (width, height), (_PAD_GREY,) * channels if channels > 1 else _PAD_GREY)
+    canvas.paste(picture, ((width - scaled[0]) // 2, (height - scaled[1]) // 2))
+    return np.asarray(canvas, dtype=np.uint8).reshape(height, width, channels)
+
+
+def to_native(frames: dict[str, Array], native: Signature, meaning: Interpretation) -> dict[str, Array]:
+    """Do in numpy what ``kit.contract`` puts in front of the network: frames to its own input."""
+    if meaning.contract == "native" or meaning.normalization is None:
+        return frames
+    (name, pixels), target = next(iter(frames.items())), native.inputs[0]
+    normal = meaning.normalization
+    if meaning.color == "bgr" and pixels.shape[3] == 3:  # noqa: PLR2004
+        pixels = pixels[..., ::-1]
+    factor = np.asarray([normal.scale / s for s in normal.std], np.float32)
+    offset = np.asarray([-m / s for m, s in zip(normal.mean, normal.std, strict=True)], np.float32)
+    values = pixels.astype(np.float32) * factor[: pixels.shape[3]] + offset[: pixels.shape[3]]
+    if target.shape[1] == pixels.shape[3]:
+        values = values.transpose(0, 3, 1, 2)
+    return {name: np.ascontiguousarray(values).astype(target.dtype.numpy_name)}
+
+
+def _takes_frames(signature: Signature) -> bool:
+    if len(signature.inputs) != 1:
+        return False
+    tensor = signature.inputs[0]
+    return tensor.dtype is DataType.UINT8 and len(tensor.shape) == 4 and tensor.shape[3] in (1, 3)  # noqa: PLR2004
+
+
+def _concrete(tensor: Tensor) -> tuple[int, ...]:
+    """Return the shape with free dimensions filled in; the batch dimension is 1."""
+    free = _FREE_IMAGE_SIDE if len(tensor.shape) == 4 else _FREE_DIMENSION  # noqa: PLR2004
+    return tuple((1 if i == 0 else free) if d == -1 else d for i, d in enumerate(tensor.shape))

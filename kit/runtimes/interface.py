@@ -1,0 +1,23 @@
+"""What a runtime does with a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from kit.types import Artifact, Model, Target
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """Makes the file that one Triton backend loads. ``name`` is the backend's.
+
+    Where files differ from target to target (engines), ``build`` names them after the target:
+    ``model.<target>.plan``. Equal artifacts of several targets are stored once.
+    """
+
+    name: str
+    tools: tuple[str, ...]
+
+    def build(self, model: Model, target: Target, folder: Path) -> Artifact:
+        """Write the artifact into ``folder``, or return one for the model's own file. Raises a ``StageError``."""

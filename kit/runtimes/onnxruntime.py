@@ -1,0 +1,35 @@
+"""Triton's ONNX Runtime backend: it loads the ONNX file itself, on the CPU and through its accelerators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kit.errors import UnsupportedModelError
+from kit.types import Artifact, Model, Target
+
+
+class OnnxRuntime:
+    """Serves the same file on every target."""
+
+    name = "onnxruntime"
+    tools = ()
+
+    def build(self, model: Model, target: Target, folder: Path) -> Artifact:  # noqa: ARG002
+        """Return the model's file, if the ONNX Runtime in the target's image is new enough for it."""
+        stack = target.stack
+        if model.opset > stack.max_opset or model.ir_version > stack.max_ir_version:
+            raise UnsupportedModelError(
+                f"{target.name} has ONNX Runtime {stack.onnxruntime_version}, which reads opset {stack.max_opset} and "
+                f"IR {stack.max_ir_version}; the model has opset {model.opset} and IR {model.ir_version}: "
+                f"export it with opset_version={min(18, stack.max_opset)}"
+            )
+        return Artifact(
+            backend=self.name,
+            filename="model.onnx",
+            path=model.path,
+            digest=model.digest,
+            signature=model.signature,
+        )
+
+
+MEMBER = OnnxRuntime()

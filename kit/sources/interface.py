@@ -1,0 +1,55 @@
+"""What a source of models does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.types import Model
+
+Arrays = Mapping[str, npt.NDArray[np.generic]]
+Reference = Callable[[Arrays], dict[str, npt.NDArray[np.generic]]]
+"""Runs the source model itself: input name -> array to output name -> array."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A model as ONNX. ``reference`` runs the original where that is not ONNX."""
+
+    model: Model
+    reference: Reference | None = None
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A kind of source. ``tools`` are the distributions whose versions its result depends on."""
+
+    name: str
+    tools: tuple[str, ...]
+
+    def origin(self, source: str) -> str:
+        """Return what the manifest says of the place; no path of this machine is in it."""
+
+    def model_name(self, source: str) -> str:
+        """Return a name for the model when the user gave none; may be unfit for Triton."""
+
+    def claims(self, source: str) -> bool:
+        """Tell whether ``source`` is of this kind, by its form and by what is on disk; imports nothing."""
+
+    def fingerprint(self, source: str) -> str | None:
+        """Return a digest that changes whenever the model does, or None where only loading can tell.
+
+        Raises ``SourceNotFoundError``.
+        """
+
+    def load(self, source: str, folder: Path, input_shape: tuple[int, ...] | None) -> Loaded:
+        """Write the model as one self-contained ONNX file into ``folder`` and describe it.
+
+        ``input_shape`` is the shape of the input without its batch dimension, for sources that do not
+        know it. Raises a ``SourceError``.
+        """

@@ -1,0 +1,60 @@
+"""An ``.onnx`` file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kit.cache import file_digest
+from kit.errors import SourceNotFoundError
+from kit.sources.interface import Loaded
+
+
+class OnnxFile:
+    """Reads a file with its weights inside."""
+
+    name = "onnx"
+    tools = ("onnx", "onnxruntime")
+
+    def claims(self, source: str) -> bool:
+        """Any existing path, and whatever ends like a file: a mistyped path is no Python module."""
+        path = Path(source)
+        return path.exists() or path.suffix == ".onnx" or ("/" in source and ":" not in source)
+
+    def origin(self, source: str) -> str:
+        """Return the file's name without its folder."""
+        return Path(source).name
+
+    def model_name(self, source: str) -> str:
+        """Return the file's name without its ending."""
+        return Path(source).stem
+
+    def fingerprint(self, source: str) -> str:
+        """Return the digest of the file's bytes."""
+        path = Path(source)
+        if path.is_dir():
+            raise SourceNotFoundError(f"{source} is a folder; give the path of an .onnx file")
+        try:
+            return file_digest(path)
+        except FileNotFoundError as error:
+            raise SourceNotFoundError(f"{source} does not exist{_neighbours(path)}") from error
+        except OSError as error:
+            raise SourceNotFoundError(f"{source} cannot be read: {error.strerror}") from error
+
+    def load(self, source: str, folder: Path, input_shape: tuple[int, ...] | None) -> Loaded:  # noqa: ARG002
+        """Write the model, stripped of paths and dates, into ``folder``."""
+        import kit.graph
+
+        proto = kit.graph.read(Path(source))
+        kit.graph.strip(proto)
+        path = folder / "model.onnx"
+        return Loaded(model=kit.graph.describe(path, kit.graph.write(proto, path)))
+
+
+def _neighbours(path: Path) -> str:
+    """Name the ONNX files beside a path that does not exist."""
+    folder = path.parent
+    near = sorted(p.name for p in folder.glob("*.onnx"))[:5] if folder.is_dir() else []
+    return f"; {folder}/ holds {', '.join(near)}" if near else "; give the path of an .onnx file"
+
+
+MEMBER = OnnxFile()

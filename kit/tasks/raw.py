@@ -1,0 +1,44 @@
+"""Tensors in, tensors out: the model as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.tasks.interface import Arrays, Head
+from kit.types import Interpretation, Model, Normalization, Thresholds
+
+
+class Raw:
+    """Takes any model and changes nothing."""
+
+    name = "raw"
+    rank = 100
+    frames = False
+    normalization = Normalization()
+    labelled = None
+
+    def recognise(self, model: Model) -> Head:  # noqa: ARG002
+        """Every model is a function of tensors."""
+        return Head(name="raw", class_count=None, reason="the outputs fit no other task")
+
+    def expects(self) -> str:
+        """Any outputs."""
+        return "any outputs"
+
+    def head_graph(self, model: Model, meaning: Interpretation) -> None:  # noqa: ARG002
+        """There is no post-processing."""
+        return
+
+    def reference(self, raw: Mapping[str, npt.NDArray[np.generic]], meaning: Interpretation) -> Arrays:  # noqa: ARG002
+        """Return the outputs as they are."""
+        return dict(raw)
+
+    def thresholds(self, asked: Thresholds) -> None:  # noqa: ARG002
+        """There are none."""
+        return
+
+
+MEMBER = Raw()
