@@ -1,0 +1,82 @@
+"""kit generate: a model goes in, a Triton repository that a real Triton has answered comes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kit.cli import _options
+
+
+@click.command()
+@click.argument("source")
+@click.option("--target", "targets", multiple=True, metavar="NAME", default=("x86-cpu",), show_default=True,
+              help="Hardware to make a configuration for; the first is the default. Repeat for more: kit targets.")
+@click.option("--name", metavar="NAME", help="The model's name in Triton.  [default: the file's name]")
+@click.option("--task", metavar="NAME", help="What the outputs mean.  [default: recognised from the model]")
+@click.option("--contract", type=click.Choice(["served", "native"]), default="served", show_default=True,
+              help="served: UINT8 frames in, detections or probabilities out. native: the model's own tensors.")
+@click.option("--precision", metavar="NAME", default="fp32", show_default=True, help="Precision of the weights.")
+@click.option("--output", metavar="DIR", default="model_repository", show_default=True, help="The repository.")
+@click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Class names, one a line.")
+@click.option("--score-threshold", type=float, default=0.25, show_default=True, help="Detections below are dropped.")
+@click.option("--iou-threshold", type=float, default=0.45, show_default=True, help="NMS: boxes of one class overlap.")
+@click.option("--max-detections", type=int, default=100, show_default=True, help="Rows of the detector's outputs.")
+@click.option("--mean", metavar="A,B,C", help="Normalisation: (pixel / 255 - mean) / std.  [default: the task's]")
+@click.option("--std", metavar="A,B,C", help="See --mean.")
+@click.option("--color", type=click.Choice(["rgb", "bgr"]), default="rgb", show_default=True,
+              help="Channel order that the network was trained on; clients always send RGB.")
+@click.option("--max-batch-size", type=click.IntRange(min=0), help="Largest batch.  [default: the target's]")
+@click.option("--instances", "instance_count", type=click.IntRange(min=1), help="Copies.  [default: the target's]")
+@click.option("--queue-delay-us", "max_queue_delay_us", type=click.IntRange(min=0),
+              help="How long a batch may wait to fill, us.  [default: the target's]")
+@click.option("--threads", "intra_op_threads", type=click.IntRange(min=0),
+              help="CPU threads per instance, 0 for all.  [default: the target's]")
+@click.option("--calibration", type=click.Path(path_type=Path), metavar="DIR", help="Real images to compare answers on.")
+@click.option("--validation", type=click.Path(path_type=Path), metavar="DIR",
+              help="Images held out from calibration; preferred for comparing.")
+@click.option("--input-shape", metavar="CxHxW", help="What a PyTorch model takes, without the batch: 3x640x640.")
+@click.option("--verify", type=click.Choice(["auto", "live", "none"]), default="auto", show_default=True,
+              help="auto: ask a real Triton where none has answered with this model. live: in any case.")
+@click.option("--no-verify", is_flag=True, help="The same as --verify none; the manifest says so.")
+@click.option("--keep", type=click.IntRange(min=0), default=1, show_default=True, help="Old versions that stay.")
+@click.option("--alongside", is_flag=True, help="Add to a repository that holds models of other makers.")
+@click.option("--discard-edits", is_flag=True, help="Overwrite files that were changed by hand.")
+@click.option("--no-cache", is_flag=True, help="Do every stage anew.")
+@_options.target_folders
+@_options.quiet
+@_options.as_json
+def command(source: str, *, output: str, verify: str, no_verify: bool, no_cache: bool, quiet: bool, as_json: bool,
+            **rest: object) -> None:
+    """Convert SOURCE and publish it as a model in a Triton repository, once a real Triton has answered with it.
+
+    SOURCE is an .onnx file, or package.module:callable for a PyTorch nn.Module.
+
+    \b
+    kit generate digits.onnx
+    kit generate digits.onnx --target x86-cpu --target t4 --target orin-nx-16gb
+    kit generate mynet.model:build --input-shape 3x640x640
+    """
+    from kit import pipeline, spec
+    from kit.cli._display import Display, result_lines
+    from kit.types import Thresholds
+
+    thresholds = Thresholds(
+        score=rest.pop("score_threshold"), iou=rest.pop("iou_threshold"), max_detections=rest.pop("max_detections")
+    )  # type: ignore[arg-type]
+    options = pipeline.Options(
+        output=spec.output_folder(output),
+        verify="none" if no_verify else verify,
+        use_cache=not no_cache,
+        input_shape=spec.parse_shape(rest.pop("input_shape")),  # type: ignore[arg-type]
+        **{key: rest.pop(key) for key in ("keep", "alongside", "discard_edits", "target_folders")},  # type: ignore[arg-type]
+    )
+    mean, std = (spec.parse_numbers(rest.pop(key)) for key in ("mean", "std"))  # type: ignore[arg-type]
+    asked = spec.build(source, thresholds=thresholds, mean=mean, std=std, **rest)  # type: ignore[arg-type]
+    with Display(quiet=quiet or as_json) as display:
+        result = pipeline.generate(asked, options, display)
+    if as_json:
+        _options.print_json(result)
+    elif not quiet:
+        display.show(result_lines(result))

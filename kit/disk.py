@@ -1,0 +1,79 @@
+"""Writing so that a kill, a power cut or a full disk leaves what stood there, or what is new: never a mix."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kit.errors import DiskFullError, NotWritableError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP,
+                     errno.ENAMETOOLONG})  # fmt: skip
+_NO_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP})
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+@contextmanager
+def translated(place: Path) -> Iterator[None]:
+    """Turn the operating system's refusals below ``place`` into ``DiskFullError`` and ``NotWritableError``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DiskFullError(
+                f"no space left for {place}: free some, or choose another place; what stood there still stands"
+            ) from error
+        if error.errno in _DENIED:
+            where = error.filename or place
+            raise NotWritableError(f"{where} cannot be written: {error.strerror}; choose another --output") from error
+        raise
+
+
+def sync(path: Path) -> None:
+    """Ask the disk to hold a file's or folder's content now. Raises ``OSError``."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(root: Path) -> None:
+    """Sync every file and folder below ``root``, and ``root`` last."""
+    for folder, _, files in os.walk(root, topdown=False):
+        for name in files:
+            sync(Path(folder, name))
+        sync(Path(folder))
+
+
+def exchange(new: Path, old: Path) -> bool:
+    """Swap two folders in one step; return False where the file system cannot.
+
+    Linux's ``renameat2(RENAME_EXCHANGE)``: https://man7.org/linux/man-pages/man2/rename.2.html. Raises ``OSError``.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        return False
+    if libc.renameat2(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _NO_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(old))
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system has no hard links. Raises ``OSError``."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise
+        shutil.copy2(source, target)

@@ -1,0 +1,387 @@
+"""The whole path from a model to a published repository: ``generate``, one line per stage."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from kit import (
+    __version__,
+    compare,
+    contract,
+    inputs,
+    labels,
+    manifest,
+    precision,
+    render,
+    report,
+    repository,
+    runtimes,
+    simplify,
+    sources,
+    targets,
+    tasks,
+    verify,
+)
+from kit.cache import Cache, Key, tool_version
+from kit.inputs import Recipe
+from kit.manifest import Manifest, Origin, StageParity, TargetRecord
+from kit.progress import Progress, Silent
+from kit.repository import Content, Published
+from kit.sources.interface import Loaded, Reference
+from kit.stages import Stages
+from kit.types import Artifact, Entry, Interpretation, Model, Parity, Spec, Target, Tensor, Verification
+from kit.verify import Candidate, Verifier
+
+_GRAPH_TOOLS = ("onnx", "onnxruntime")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to work, as opposed to what to make (``Spec``).
+
+    ``verify`` is ``auto`` (a real server for what no real server has answered yet), ``live`` (a real server in
+    any case) or ``none``. ``keep`` is how many old versions stay. ``target_folders`` hold the user's own targets.
+    ``input_shape`` is that of a PyTorch model's input, without the batch dimension.
+    """
+
+    output: Path = Path("model_repository")
+    verify: str = "auto"
+    keep: int = 1
+    alongside: bool = False
+    discard_edits: bool = False
+    use_cache: bool = True
+    input_shape: tuple[int, ...] | None = None
+    target_folders: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What stands at ``entry.path`` now (``entry.changed`` tells whether it is new), and what is known of it."""
+
+    entry: Entry
+    manifest: Manifest
+    parity: tuple[Parity, ...]
+    report: Path
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What is known before a stage has run."""
+
+    spec: Spec
+    options: Options
+    targets: tuple[Target, ...]
+    published: Published
+    stages: Stages
+    images: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Graphs:
+    """The model at each step of its conversion."""
+
+    original: Model
+    reference: Reference | None
+    network: Model
+    meaning: Interpretation
+    served: Model
+
+
+def generate(spec: Spec, options: Options, progress: Progress | None = None) -> Result:
+    """Make a model's folder and publish it; what stood there stands until the new one is whole.
+
+    Raises a ``KitError`` that says which stage failed and why.
+    """
+    start = time.perf_counter()
+    plan = _prepare(spec, options, progress or Silent())
+    with tempfile.TemporaryDirectory(prefix="kit-") as scratch, repository.workspace(options.output) as work:
+        graphs = _convert(plan, _load(plan, Path(scratch)))
+        artifacts = _build(plan, graphs)
+        content = _render(plan, graphs, artifacts)
+        draft = _draft(plan, graphs, artifacts, content)
+        entry = repository.stage(work, draft, plan.published, content)
+        parity, seen = _prove(plan, graphs, artifacts, content, entry)
+        evidence = _with_evidence(draft, manifest.summarize(parity), seen)
+        finished = repository.complete(evidence, plan.published, content)
+        entry = _publish(plan, entry, finished)
+    seconds = time.perf_counter() - start
+    written = report.write(options.output, finished, parity, plan.stages.times, seconds)
+    return Result(entry=entry, manifest=finished, parity=parity, report=written, seconds=seconds)
+
+
+def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
+    """Find every mistake that can be found before any work."""
+    facts = tuple(targets.load(name, options.target_folders) for name in spec.targets)
+    precision.get(spec.precision)
+    if spec.task is not None:
+        tasks.get(spec.task)
+    sources.resolve(spec.source)
+    folder = spec.validation or spec.calibration
+    return _Plan(
+        spec=spec,
+        options=options,
+        targets=facts,
+        published=repository.survey(
+            options.output, spec.name, alongside=options.alongside, discard_edits=options.discard_edits
+        ),
+        stages=Stages(cache=Cache(fresh=not options.use_cache), progress=progress),
+        images=inputs.images_in(folder) if folder else (),
+    )
+
+
+def _load(plan: _Plan, scratch: Path) -> Loaded:
+    """Read the source as ONNX. A PyTorch model is exported each time: only running it tells whether it changed."""
+    source, text, shape = sources.resolve(plan.spec.source), plan.spec.source, plan.options.input_shape
+    fingerprint = source.fingerprint(text)
+    if fingerprint is not None:
+        key = Key(stage="load", inputs=(fingerprint,), tools=source.tools)
+        model = plan.stages.cached(key, Model, lambda folder: source.load(text, folder, shape).model, _signature_text)
+        return Loaded(model=model)
+    start = time.perf_counter()
+    with plan.stages.progress.working("export"):
+        loaded = source.load(text, scratch, shape)
+    plan.stages.finished("export", _signature_text(loaded.model), start)
+    return loaded
+
+
+def _convert(plan: _Plan, loaded: Loaded) -> _Graphs:
+    """Simplify the network, decide what it means, put the contract around it, set the precision."""
+    stages, original = plan.stages, loaded.model
+    network = stages.cached(
+        Key(stage="simplify", inputs=(original.digest,), tools=("onnxsim", *_GRAPH_TOOLS)),
+        Model,
+        lambda folder: simplify.simplify(original, folder),
+        _size_text,
+    )
+    meaning = stages.cached(
+        Key(stage="interpret", inputs=(network.digest,), parameters=_meaning_parameters(plan.spec)),
+        Interpretation,
+        lambda _: contract.interpret(plan.spec, network),
+        lambda found: f"{found.task}: {found.reason}",
+    )
+    served = stages.cached(
+        Key(stage="contract", inputs=(network.digest,), parameters=meaning, tools=_GRAPH_TOOLS),
+        Model,
+        lambda folder: contract.fuse(network, meaning, folder),
+        _signature_text,
+    )
+    level = precision.get(plan.spec.precision)
+    served = stages.cached(
+        Key(stage=f"precision {level.name}", inputs=(served.digest,), tools=level.tools),
+        Model,
+        lambda folder: level.apply(served, folder),
+        _size_text,
+    )
+    return _Graphs(
+        original=original, reference=loaded.reference, network=network, meaning=meaning, served=served
+    )
+
+
+def _build(plan: _Plan, graphs: _Graphs) -> Mapping[str, Artifact]:
+    """Make the file that Triton loads for each target."""
+    made = {}
+    for target in plan.targets:
+        runtime = runtimes.choose(target)
+        key = Key(stage="build", inputs=(graphs.served.digest,), parameters=(runtime.name, target), tools=runtime.tools)
+        made[target.name] = plan.stages.cache.find(key, Artifact) or plan.stages.cache.make(
+            key, Artifact, lambda folder, t=target, r=runtime: r.build(graphs.served, t, folder)
+        )
+    return made
+
+
+def _render(plan: _Plan, graphs: _Graphs, artifacts: Mapping[str, Artifact]) -> Content:
+    """Write every text of the model's folder but the manifest."""
+    names = labels.find(plan.spec.labels, graphs.network, graphs.meaning)
+    texts = {
+        f"configs/{target.name}.pbtxt": _config(plan, graphs, target, artifacts[target.name], labelled=bool(names))
+        for target in plan.targets
+    }
+    texts["config.pbtxt"] = texts[f"configs/{plan.targets[0].name}.pbtxt"]
+    if names:
+        texts["labels.txt"] = "".join(f"{name}\n" for name in names)
+    different = {a.filename: a for a in artifacts.values()}
+    return Content(texts=texts, artifacts=tuple(different.values()), keep=plan.options.keep)
+
+
+def _config(plan: _Plan, graphs: _Graphs, target: Target, artifact: Artifact, *, labelled: bool) -> str:
+    backend = target.backend(artifact.backend)
+    assert backend is not None
+    task = tasks.get(graphs.meaning.task)
+    served = graphs.meaning.contract == "served"
+    return render.render_config(
+        name=plan.spec.name,
+        signature=artifact.signature,
+        backend=backend,
+        target=target,
+        spec=plan.spec,
+        model_filename=artifact.filename,
+        label_filename="labels.txt" if labelled else None,
+        label_output=task.labelled if labelled and served else None,
+        digest=artifact.digest,
+    )
+
+
+def _draft(plan: _Plan, graphs: _Graphs, artifacts: Mapping[str, Artifact], content: Content) -> Manifest:
+    """Return the manifest without what is still to be seen: parity and verification."""
+    source = sources.resolve(plan.spec.source)
+    tools = sorted({"onnxsim", *_GRAPH_TOOLS, *source.tools, *precision.get(plan.spec.precision).tools})
+    unseen = Verification(target="", level="none", server=None)
+    return Manifest(
+        name=plan.spec.name,
+        version=repository.next_version(plan.published, content.artifacts),
+        kit=__version__,
+        source=Origin(
+            kind=source.name,
+            name=source.origin(plan.spec.source),
+            sha256=source.fingerprint(plan.spec.source) or graphs.original.digest,
+        ),
+        tools={tool: tool_version(tool) for tool in tools},
+        interpretation=graphs.meaning,
+        signature=graphs.served.signature,
+        labels=content.texts.get("labels.txt", "").count("\n"),
+        parity=(),
+        targets={
+            t.name: TargetRecord(
+                config=f"configs/{t.name}.pbtxt",
+                backend=artifacts[t.name].backend,
+                precision=plan.spec.precision,
+                facts=_facts(t, artifacts[t.name].backend),
+                verification=unseen,
+            )
+            for t in plan.targets
+        },
+    )
+
+
+def _prove(
+    plan: _Plan, graphs: _Graphs, artifacts: Mapping[str, Artifact], content: Content, entry: Entry
+) -> tuple[tuple[Parity, ...], Mapping[str, Verification]]:
+    """Compare every stage with the one before, while a real Triton loads what is staged."""
+    candidates = tuple(
+        _candidate(plan, t, artifacts[t.name], content.texts[f"configs/{t.name}.pbtxt"]) for t in plan.targets
+    )
+    largest = max(1, *(c.max_batch_size for c in candidates))
+    recipe = Recipe(signature=graphs.served.signature, count=largest, images=plan.images)
+    verifier = Verifier(
+        stages=plan.stages, entry=entry, candidates=candidates, recipe=recipe, mode=plan.options.verify,
+        stand_in=lambda: _stand_in(plan, graphs, candidates[0].artifact),
+    )  # fmt: skip
+    with verifier.beside() as verified:
+        parity = _compare(plan, graphs, recipe, compare.batches(graphs.original, largest))
+        return parity, verified()
+
+
+def _candidate(plan: _Plan, target: Target, artifact: Artifact, text: str) -> Candidate:
+    return Candidate(
+        target=target,
+        artifact=artifact,
+        text=text,
+        max_batch_size=_max_batch(plan, target, artifact),
+        threads=target.defaults.intra_op_threads if plan.spec.intra_op_threads is None else plan.spec.intra_op_threads,
+    )
+
+
+def _stand_in(plan: _Plan, graphs: _Graphs, artifact: Artifact) -> Candidate:
+    """Return the model as a CPU would serve it: for a repository whose targets all need a GPU."""
+    target = targets.load(verify.STAND_IN)
+    return _candidate(plan, target, artifact, _config(plan, graphs, target, artifact, labelled=False))
+
+
+def _compare(plan: _Plan, graphs: _Graphs, recipe: Recipe, sizes: tuple[int, ...]) -> tuple[Parity, ...]:
+    """Hold each graph against the one before it."""
+    digests = (graphs.original.digest, graphs.network.digest, graphs.served.digest, recipe.digest())
+
+    def work(_: Path) -> tuple[Parity, ...]:
+        frames = recipe.make()
+        native = frames.mapped(lambda feeds: inputs.to_native(feeds, graphs.network.signature, graphs.meaning))
+        found = []
+        if graphs.reference is not None:
+            found.append(compare.check_export(graphs.original, graphs.reference, native, sizes))
+        found.append(compare.check_simplify(graphs.original, graphs.network, native, sizes))
+        if graphs.meaning.contract == "served":
+            found.append(compare.check_contract(graphs.network, graphs.served, graphs.meaning, frames, sizes))
+        return tuple(found)
+
+    key = Key(
+        stage="compare",
+        inputs=digests,
+        parameters=(sizes, graphs.reference is not None),
+        tools=("onnxruntime", "numpy", "torch") if graphs.reference else ("onnxruntime", "numpy"),
+    )
+    return plan.stages.cached(key, tuple[Parity, ...], work, _parity_text)
+
+
+def _publish(plan: _Plan, entry: Entry, finished: Manifest) -> Entry:
+    """Publish what is staged, unless the very same stands there already."""
+    start = time.perf_counter()
+    published = plan.published
+    standing = Entry(name=entry.name, path=published.path, version=entry.version, changed=False)
+    if not published.edited and _is_known(plan, finished):
+        plan.stages.finished("publish", "unchanged", start)
+        return standing
+    repository.write_manifest(entry.path, finished)
+    placed = repository.publish(entry, published)
+    plan.stages.finished("publish", f"{placed.path}/{placed.version}", start)
+    return placed
+
+
+def _is_known(plan: _Plan, finished: Manifest) -> bool:
+    """Tell whether the published manifest says the same; an unverified run adds nothing to a verified one."""
+    known = plan.published.manifest
+    if known is None:
+        return False
+    if plan.options.verify == "none":
+        finished = _with_evidence(finished, finished.parity, {n: r.verification for n, r in known.targets.items()})
+    return manifest.text(known) == manifest.text(finished)
+
+
+def _with_evidence(draft: Manifest, parity: tuple[StageParity, ...], seen: Mapping[str, Verification]) -> Manifest:
+    records = {name: replace(r, verification=seen.get(name, r.verification)) for name, r in draft.targets.items()}
+    return replace(draft, parity=parity, targets=records)
+
+
+def _max_batch(plan: _Plan, target: Target, artifact: Artifact) -> int:
+    backend = target.backend(artifact.backend)
+    assert backend is not None
+    return render.max_batch_size(artifact.signature, backend, target, plan.spec)
+
+
+def _facts(target: Target, backend: str) -> Mapping[str, object]:
+    """Return the facts of a target that a configuration depends on."""
+    return {
+        "architecture": target.device.architecture,
+        "compute_capability": target.device.compute_capability,
+        "stack": msgspec.to_builtins(target.stack),
+        "backend": msgspec.to_builtins(target.backend(backend)),
+        "defaults": msgspec.to_builtins(target.defaults),
+    }
+
+
+def _meaning_parameters(spec: Spec) -> tuple[object, ...]:
+    return (spec.task, spec.contract, spec.normalization, spec.color, spec.thresholds)
+
+
+def _signature_text(model: Model) -> str:
+    def shown(tensors: tuple[Tensor, ...]) -> str:
+        return ", ".join(f"{t.name} {t.dtype.value}{[d if d != -1 else 'N' for d in t.shape]}" for t in tensors)
+
+    text = f"{shown(model.signature.inputs)} -> {shown(model.signature.outputs)}"
+    return text.replace("'", "")
+
+
+def _size_text(model: Model) -> str:
+    return f"opset {model.opset}, {model.path.stat().st_size / 1e6:.2f} MB"
+
+
+def _parity_text(parity: tuple[Parity, ...]) -> str:
+    worst = max((d.relative for p in parity for d in p.differences), default=0.0)
+    sizes = sorted({d.batch for p in parity for d in p.differences})
+    kind = parity[0].inputs if parity else "no"
+    return f"largest difference {worst:.1g} on {kind} inputs at batch {', '.join(map(str, sizes))}"

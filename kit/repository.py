@@ -1,0 +1,322 @@
+"""The versioned repository on disk: stage beside it, then publish in one step.
+
+A model's folder is built whole in a hidden workspace beside the repository (same file system) and then
+exchanged with the published one. Whatever is killed when: the old folder stands, or the new one. The
+workspace of a killed run is swept by the next.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kit import disk, manifest
+from kit.cache import file_digest
+from kit.errors import (
+    BadRepositoryError,
+    EditedRepositoryError,
+    ForeignRepositoryError,
+    NotWritableError,
+    RepositoryBusyError,
+)
+from kit.manifest import Manifest
+from kit.types import Artifact, Entry
+
+_PREVIOUS = "previous-"
+_STAGING = "staging-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What stands at a model's place: its manifest and that file's digest, or nothing."""
+
+    path: Path
+    manifest: Manifest | None = None
+    digest: str = ""
+    edited: bool = False
+
+    @property
+    def version(self) -> int:
+        """The latest version, 0 where nothing is published."""
+        return self.manifest.version if self.manifest else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What a model's folder is to hold: texts by path, and the artifacts of the version to serve."""
+
+    texts: Mapping[str, str]
+    artifacts: tuple[Artifact, ...]
+    keep: int
+
+
+def survey(output: Path, name: str, *, alongside: bool, discard_edits: bool) -> Published:
+    """Look at the place before any work is done; changes nothing.
+
+    Raises ``NotWritableError``, ``ForeignRepositoryError`` for folders that the kit did not write (other
+    models' are let stand with ``alongside``), ``EditedRepositoryError`` for files changed since.
+    """
+    if output.exists() and not output.is_dir():
+        raise NotWritableError(f"{output} is a file; choose a folder with --output")
+    _require_writable(output)
+    _recover(output)
+    for folder in sorted(p for p in output.glob("*") if p.is_dir()):
+        if folder.name != name and alongside:
+            continue
+        if manifest.read(folder) is None:
+            remedy = "" if folder.name == name else ", or add to it with --alongside"
+            raise ForeignRepositoryError(
+                f"{folder} was not written by kit, so nothing is written to {output}; choose another --output{remedy}"
+            )
+    live = output / name
+    found = manifest.read(live)
+    if found is None:
+        return Published(path=live)
+    edited = _edited(live, found)
+    if edited and not discard_edits:
+        raise EditedRepositoryError(
+            f"{live / edited[0]} was changed after kit wrote it"
+            + (f" (and {len(edited) - 1} more)" if len(edited) > 1 else "")
+            + "; say it by options or in the spec and pass --discard-edits, or choose another --output"
+        )
+    digest = file_digest(live / manifest.FILE_NAME)
+    return Published(path=live, manifest=_without_edited(found, edited), digest=digest, edited=bool(edited))
+
+
+def next_version(published: Published, artifacts: tuple[Artifact, ...]) -> int:
+    """Return the number for these artifacts: the published one where they are the same, else one more."""
+    if published.manifest is None:
+        return 1
+    files = published.manifest.files
+    number = published.version
+    same = all(files.get(f"{number}/{a.filename}") == a.digest for a in artifacts)
+    return number if same else number + 1
+
+
+def complete(draft: Manifest, published: Published, content: Content) -> Manifest:
+    """Return the manifest with every file's digest, those of the versions that stay included."""
+    files = {path: _text_digest(text) for path, text in content.texts.items()}
+    files.update({f"{draft.version}/{a.filename}": a.digest for a in content.artifacts})
+    versions = {str(draft.version): draft.source.sha256}
+    for number in _kept(published, draft.version, content.keep):
+        assert published.manifest is not None
+        files.update({p: d for p, d in published.manifest.files.items() if p.startswith(f"{number}/")})
+        versions[str(number)] = published.manifest.versions.get(str(number), "")
+    in_order = sorted(files, key=_path_order)
+    return replace(
+        draft, files={path: files[path] for path in in_order}, versions=dict(sorted(versions.items(), key=_number))
+    )
+
+
+@contextmanager
+def workspace(output: Path) -> Iterator[Path]:
+    """Yield an empty folder on the repository's file system, deleted at the end; sweep those of killed runs.
+
+    Raises ``NotWritableError`` and ``DiskFullError``.
+    """
+    root = _workspace_root(output)
+    with disk.translated(output):
+        folder, lock = _claim(root)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+        with suppress(OSError):  # another run's staging is in it
+            root.rmdir()
+
+
+def stage(folder: Path, draft: Manifest, published: Published, content: Content) -> Entry:
+    """Write a model's whole folder into the workspace ``folder`` and return it.
+
+    Raises ``NotWritableError`` and ``DiskFullError``.
+    """
+    model = folder / draft.name
+    shutil.rmtree(model, ignore_errors=True)
+    with disk.translated(published.path.parent):
+        model.mkdir()
+        for number in _kept(published, draft.version, content.keep):
+            _carry_over(published.path / str(number), model / str(number))
+        version = model / str(draft.version)
+        version.mkdir()
+        for artifact in content.artifacts:
+            shutil.copyfile(artifact.path, version / artifact.filename)
+        for path, text in content.texts.items():
+            (model / path).parent.mkdir(exist_ok=True)
+            (model / path).write_text(text, encoding="utf-8")
+        write_manifest(model, complete(draft, published, content))
+    return Entry(name=draft.name, path=model, version=draft.version, changed=True)
+
+
+def write_manifest(model: Path, finished: Manifest) -> None:
+    """Write the manifest of a staged model."""
+    with disk.translated(model):
+        (model / manifest.FILE_NAME).write_text(manifest.text(finished), encoding="utf-8")
+
+
+def publish(entry: Entry, published: Published) -> Entry:
+    """Put a staged model at its place in one step and return it there.
+
+    Raises ``RepositoryBusyError`` where another run published since ``survey``, ``NotWritableError`` and
+    ``DiskFullError``.
+    """
+    live = published.path
+    with disk.translated(live.parent):
+        disk.sync_tree(entry.path)
+        live.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(live.parent):
+            _require_same(live, published)
+            if not live.exists():
+                entry.path.rename(live)
+            elif not disk.exchange(entry.path, live):
+                _replace_in_two_steps(entry.path, live)
+            disk.sync(live.parent)
+    return replace(entry, path=live)
+
+
+def models(repository: Path) -> tuple[str, ...]:
+    """Return the names of the model folders in a repository. Raises ``BadRepositoryError`` where there are none."""
+    if not repository.is_dir():
+        raise BadRepositoryError(f"{repository} is no folder; make one with: kit generate model.onnx")
+    found = sorted(p.name for p in repository.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if not found:
+        raise BadRepositoryError(f"{repository} holds no models; make one with: kit generate model.onnx")
+    return tuple(found)
+
+
+def _kept(published: Published, version: int, keep: int) -> list[int]:
+    """Return the numbers of the old versions that stay, newest first."""
+    if published.manifest is None:
+        return []
+    old = sorted((int(n) for n in published.manifest.versions if int(n) < version), reverse=True)
+    return old[:keep]
+
+
+def _carry_over(source: Path, target: Path) -> None:
+    target.mkdir()
+    for file in sorted(source.iterdir()):
+        disk.link_or_copy(file, target / file.name)
+
+
+def _edited(live: Path, found: Manifest) -> list[str]:
+    """Return the paths that differ from the manifest: changed, missing or added."""
+    present = {p.relative_to(live).as_posix() for p in live.rglob("*") if p.is_file()} - {manifest.FILE_NAME}
+    changed = [p for p in present & set(found.files) if file_digest(live / p) != found.files[p]]
+    return sorted([*changed, *(present ^ set(found.files))])
+
+
+def _without_edited(found: Manifest, edited: list[str]) -> Manifest:
+    """Forget the old versions whose files are not ours any more; the latest one is written anew."""
+    stale = {path.partition("/")[0] for path in edited} - {str(found.version)}
+    return replace(found, versions={n: digest for n, digest in found.versions.items() if n not in stale})
+
+
+def _require_writable(output: Path) -> None:
+    """Find out before the work, not after it."""
+    place = output
+    while not place.exists() and place.parent != place:
+        place = place.parent
+    if not place.is_dir():
+        raise NotWritableError(f"{place} is a file; choose a folder with --output")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise NotWritableError(f"{place} cannot be written: permission denied; choose another --output")
+
+
+def _require_same(live: Path, published: Published) -> None:
+    path = live / manifest.FILE_NAME
+    now = file_digest(path) if path.exists() else ""
+    if published.digest != now or (published.manifest is None and live.exists()):
+        raise RepositoryBusyError(f"another run published {live.name} meanwhile; run this one again")
+
+
+def _workspace_root(output: Path) -> Path:
+    """Return the place for staging: beside the repository, or in it where only that is on the same file system."""
+    resolved = output.resolve()
+    beside = resolved.parent / f".{resolved.name}.kit"
+    if resolved.exists() and (
+        resolved.parent.stat().st_dev != resolved.stat().st_dev or not os.access(resolved.parent, os.W_OK)
+    ):
+        return resolved / ".kit"
+    return beside
+
+
+def _claim(root: Path) -> tuple[Path, int]:
+    """Make a staging folder that is locked by this process; return it and the lock's descriptor."""
+    while True:
+        root.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError), _locked(root):  # a run that ended just now may have removed the root
+            _sweep(root)
+            folder = Path(tempfile.mkdtemp(prefix=_STAGING, dir=root))
+            lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return folder, lock
+
+
+def _sweep(root: Path) -> None:
+    """Delete the staging of killed runs: a living run holds a lock on its own."""
+    for folder in root.glob(f"{_STAGING}*"):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the repository's lock for the few milliseconds of publishing; a kill releases it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _replace_in_two_steps(new: Path, live: Path) -> None:
+    """Publish where folders cannot be exchanged; a kill between the steps is mended by ``_recover``."""
+    aside = new.parent.parent / f"{_PREVIOUS}{live.name}"
+    shutil.rmtree(aside, ignore_errors=True)
+    live.rename(aside)
+    try:
+        new.rename(live)
+    except OSError:
+        aside.rename(live)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _recover(output: Path) -> None:
+    """Put back what a run that was killed between two renames had moved aside."""
+    if not output.exists():
+        return
+    for aside in _workspace_root(output).glob(f"{_PREVIOUS}*"):
+        live = output / aside.name.removeprefix(_PREVIOUS)
+        if live.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.rename(live)
+
+
+def _text_digest(text: str) -> str:
+    import hashlib
+
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _path_order(path: str) -> tuple[bool, int, str]:
+    head = path.partition("/")[0]
+    return (head.isdigit(), int(head) if head.isdigit() else 0, path)
+
+
+def _number(item: tuple[str, str]) -> int:
+    return int(item[0])

@@ -1,0 +1,104 @@
+"""What the user asked for, on the command line or in a file, as one checked ``Spec``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from kit import sources
+from kit.errors import InvalidModelNameError, UsageError
+from kit.types import Normalization, Spec, Thresholds
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+def build(
+    source: str,
+    *,
+    name: str | None,
+    targets: tuple[str, ...],
+    thresholds: Thresholds,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    **rest: object,
+) -> Spec:
+    """Return the spec of one model. ``rest`` are fields of ``Spec`` by name; None means the default.
+
+    Raises ``UsageError``, ``InvalidModelNameError`` and ``SourceNotFoundError``.
+    """
+    chosen = name if name is not None else sources.resolve(source).model_name(source)
+    check_name(chosen, given=name is not None)
+    check_thresholds(thresholds)
+    given = {key: value for key, value in rest.items() if value is not None}
+    return Spec(
+        source=source,
+        name=chosen,
+        targets=tuple(dict.fromkeys(targets)),
+        thresholds=thresholds,
+        normalization=normalization(mean, std),
+        **given,  # type: ignore[arg-type]
+    )
+
+
+def check_name(name: str, *, given: bool) -> None:
+    """Refuse what Triton refuses or warns of, and what makes shells and URLs stumble.
+
+    Raises ``InvalidModelNameError`` with a name that would do.
+    """
+    if _NAME.fullmatch(name) and ".." not in name:
+        return
+    better = re.sub(r"\.{2,}", ".", _UNFIT.sub("-", name)).strip("-.") or "model"
+    whose = "model name" if given else "the source gives the model name"
+    raise InvalidModelNameError(
+        f'{whose} "{name}": letters, digits, "_", "-" and "." only, and no ".."; for example --name {better}'
+    )
+
+
+def check_thresholds(thresholds: Thresholds) -> None:
+    """Raise ``UsageError`` for thresholds outside their ranges."""
+    if not 0 <= thresholds.score < 1:
+        raise UsageError(f"score threshold {thresholds.score}: 0 or more and less than 1, for example 0.25")
+    if not 0 < thresholds.iou <= 1:
+        raise UsageError(f"IoU threshold {thresholds.iou}: more than 0 and at most 1, for example 0.45")
+    if not 1 <= thresholds.max_detections <= 10_000:  # noqa: PLR2004
+        raise UsageError(f"max detections {thresholds.max_detections}: 1 to 10000, for example 100")
+
+
+def normalization(mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> Normalization | None:
+    """Return the normalisation that was asked for, or None where nothing was. Raises ``UsageError``."""
+    if mean is None and std is None:
+        return None
+    if std is not None and 0.0 in std:
+        raise UsageError("std of 0: pixels are divided by it")
+    count = len(mean or std or ())
+    made = Normalization(mean=mean or (0.0,) * count, std=std or (1.0,) * count)
+    if len(made.mean) != len(made.std):
+        raise UsageError(f"mean has {len(made.mean)} values, std has {len(made.std)}; give one for each channel")
+    return made
+
+
+def parse_shape(text: str | None) -> tuple[int, ...] | None:
+    """Return ``3x640x640`` as numbers. Raises ``UsageError``."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d+(x\d+)*", text) or "0" in text.split("x"):
+        raise UsageError(f'shape "{text}": numbers joined by x and no batch, for example 3x640x640')
+    return tuple(int(size) for size in text.split("x"))
+
+
+def parse_numbers(text: str | None) -> tuple[float, ...] | None:
+    """Return ``0.485,0.456,0.406`` as numbers. Raises ``UsageError``."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(value) for value in text.split(","))
+    except ValueError as error:
+        raise UsageError(f'"{text}": numbers joined by commas, for example 0.485,0.456,0.406') from error
+
+
+def output_folder(text: str) -> Path:
+    """Return the folder of the repository. Raises ``UsageError`` where it is empty."""
+    if not text.strip():
+        raise UsageError("--output is empty; give a folder, for example model_repository")
+    return Path(text)

@@ -1,0 +1,269 @@
+"""Ask a real Triton: the staged repository is loaded, and its answers are compared with ONNX Runtime's.
+
+Four levels of what was seen, the best first: ``live`` (this configuration was loaded and answered), ``weights``
+(the same model file answered under another configuration; this one was read back and held to Triton's rules),
+``offline`` (only that: no server can run here), ``none`` (the user said so).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kit import compare, config
+from kit.cache import Key, tool_version
+from kit.compare import Arrays
+from kit.errors import VerificationError
+from kit.inputs import Recipe, Samples
+from kit.server import embedded, environment
+from kit.server.interface import ServerOptions
+from kit.stages import Stages
+from kit.types import Artifact, DataType, Entry, Signature, Target, Verification
+
+if TYPE_CHECKING:
+    from tritonclient.grpc import InferenceServerClient
+
+    from kit.server.interface import RunningServer
+
+STAND_IN = "x86-cpu"
+"""The target under whose configuration a model answers where all its own targets need a GPU."""
+
+_SERVER = f"Triton {environment.TRITON_VERSION} (embedded)"
+_OTHER_KERNELS = 1e-4
+"""Allowed where the server's ONNX Runtime is another version than ours: other kernels round otherwise."""
+
+_LOAD_TIMEOUT_S = 600
+_INFER_TIMEOUT_S = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A target's configuration that is to be verified. ``threads`` is what it gives ONNX Runtime."""
+
+    target: Target
+    artifact: Artifact
+    text: str
+    max_batch_size: int
+    threads: int
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether a server without a GPU can load this configuration."""
+        backend = self.target.backend(self.artifact.backend)
+        return backend is not None and backend.instance_kind == "KIND_CPU"
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """The batch sizes that are asked: 1 and the largest."""
+        return tuple(sorted({1, max(1, self.max_batch_size)}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verifier:
+    """Decides what a real server has still to be asked, and asks it. ``mode``: see ``pipeline.Options``."""
+
+    stages: Stages
+    entry: Entry
+    candidates: tuple[Candidate, ...]
+    recipe: Recipe
+    mode: str
+    stand_in: Callable[[], Candidate]
+
+    @contextmanager
+    def beside(self) -> Iterator[Callable[[], Mapping[str, Verification]]]:
+        """Let the server work while the ``with`` block does; the yielded function waits for its verdict.
+
+        Raises ``VerificationError``, ``ModelLoadError``, or why no server could be started.
+        """
+        for candidate in self.candidates:
+            self._require_readable(candidate)
+        if self.mode == "none":
+            yield lambda: self._all("none", "--no-verify was given")
+            return
+        wanted = self._wanted()
+        if not wanted:
+            yield self._from_cache
+            return
+        reason = embedded.unavailable_reason()
+        if reason is not None:
+            yield lambda: self._all("offline", reason)
+            return
+        with self._running(wanted) as verdict:
+            yield verdict
+
+    @contextmanager
+    def _running(self, wanted: tuple[Candidate, ...]) -> Iterator[Callable[[], Mapping[str, Verification]]]:
+        made = environment.prepare((c.artifact.backend for c in wanted), self.stages.progress.note)
+        exact = bool(list(made.packages.glob(f"onnxruntime-{tool_version('onnxruntime')}.dist-info")))
+        tolerance = 0.0 if exact else _OTHER_KERNELS
+        options = ServerOptions(
+            repository=self.entry.path.parent, config_name=wanted[0].target.name, load_at_start=False
+        )
+        # Leaving by an error kills the server first; then the thread beside it fails fast and is joined.
+        with ThreadPoolExecutor(max_workers=1) as side, embedded.running(options, self.stages.progress.note) as server:
+            job = side.submit(answers, server, self.entry.name, wanted, self.recipe, tolerance)
+
+            def verdict() -> Mapping[str, Verification]:
+                start = time.perf_counter()
+                with self.stages.progress.working("verify"):
+                    job.result()
+                names = ", ".join(c.target.name for c in wanted)
+                sizes = ", ".join(str(b) for b in sorted({b for c in wanted for b in c.batches}))
+                equal = "equals ONNX Runtime" if exact else f"is within {tolerance:g} of ONNX Runtime"
+                self.stages.finished("verify", f"{_SERVER} {equal} at batch {sizes} on {names}", start)
+                return self._keep(wanted, tolerance)
+
+            yield verdict
+
+    def _wanted(self) -> tuple[Candidate, ...]:
+        """Return the configurations to run: none where the model file has answered before and nothing else is asked."""
+        here = tuple(c for c in self.candidates if c.runs_here)
+        if self.mode != "live" and all(self._find(self._weights_key(c)) for c in self.candidates):
+            return ()
+        return here or (self.stand_in(),)
+
+    def _keep(self, ran: tuple[Candidate, ...], tolerance: float) -> Mapping[str, Verification]:
+        """Remember what was seen, so that the next run need not ask again."""
+        for candidate in ran:
+            seen = Verification(
+                target=candidate.target.name, level="live", server=_SERVER, batches=candidate.batches, tolerance=tolerance
+            )
+            for key in (self._live_key(candidate), self._weights_key(candidate)):
+                self.stages.cache.make(key, Verification, lambda _, seen=seen: seen)
+        return {c.target.name: self._seen(c, fresh=c in ran) for c in self.candidates}
+
+    def _from_cache(self) -> Mapping[str, Verification]:
+        start = time.perf_counter()
+        found = {c.target.name: self._seen(c, fresh=False) for c in self.candidates}
+        self.stages.finished("verify", f"{_SERVER} has answered with this model before", start, cached=True)
+        return found
+
+    def _seen(self, candidate: Candidate, *, fresh: bool) -> Verification:
+        """Return the best that was ever seen of a configuration."""
+        cache = replace(self.stages.cache, fresh=False) if fresh or self.stages.cache.fresh else self.stages.cache
+        live = cache.find(self._live_key(candidate), Verification)
+        if live is not None and candidate.runs_here:
+            return replace(live, target=candidate.target.name)
+        weights = cache.find(self._weights_key(candidate), Verification)
+        assert weights is not None
+        why = "this configuration was read back and held to Triton's rules"
+        if not candidate.runs_here:
+            why += "; it needs a GPU to be loaded"
+        return replace(weights, target=candidate.target.name, level="weights", reason=why)
+
+    def _all(self, level: str, reason: str) -> Mapping[str, Verification]:
+        self.stages.progress.note(f"not verified by a real Triton: {reason}")
+        return {
+            c.target.name: Verification(target=c.target.name, level=level, server=None, reason=reason)
+            for c in self.candidates
+        }
+
+    def _require_readable(self, candidate: Candidate) -> None:
+        """Hold a configuration to Triton's rules, without a server. Raises ``VerificationError``."""
+        key = Key(stage="config", inputs=(candidate.text,), parameters=(candidate.target, candidate.artifact.signature),
+                  tools=("tritonclient", "protobuf"))  # fmt: skip
+
+        def work(_: Path) -> tuple[str, ...]:
+            return config.check_config(
+                candidate.text,
+                name=self.entry.name,
+                signature=candidate.artifact.signature,
+                target=candidate.target,
+                folder=self.entry.path,
+            )
+
+        problems = self.stages.cache.find(key, tuple[str, ...])
+        if problems is None:
+            problems = self.stages.cache.make(key, tuple[str, ...], work)
+        if problems:
+            raise VerificationError(f"render: configs/{candidate.target.name}.pbtxt: {'; '.join(problems)}")
+
+    def _find(self, key: Key) -> Verification | None:
+        return self.stages.cache.find(key, Verification)
+
+    def _live_key(self, candidate: Candidate) -> Key:
+        return replace(self._weights_key(candidate), stage="verify live", parameters=candidate.text)
+
+    def _weights_key(self, candidate: Candidate) -> Key:
+        return Key(stage="verify", inputs=(candidate.artifact.digest, candidate.artifact.backend, _SERVER),
+                   tools=("onnxruntime",))  # fmt: skip
+
+
+def answers(
+    server: RunningServer, name: str, candidates: tuple[Candidate, ...], recipe: Recipe, tolerance: float
+) -> None:
+    """Load a staged model under each configuration and compare what it answers at each batch size.
+
+    The first configuration is read by the server from the folder itself. With the same number of threads and
+    the same version, ONNX Runtime runs the same kernels: the answers are then equal to the bit (``tolerance`` 0).
+    Raises ``ModelLoadError`` with Triton's reason and ``VerificationError``.
+    """
+    from tritonclient.grpc import InferenceServerClient
+
+    samples = recipe.make()
+    with ThreadPoolExecutor(max_workers=1) as side, InferenceServerClient(server.grpc_url) as client:
+        for index, candidate in enumerate(candidates):
+            # ONNX Runtime answers while Triton is loading.
+            expected = side.submit(_expected, candidate, samples)
+            _load(server, client, name, candidate.text if index else None)
+            for size in candidate.batches:
+                got = _infer(client, name, candidate.artifact.signature, samples.batch(size))
+                where = f"{candidate.target.name}, batch {size}"
+                _require_equal(where, expected.result()[size], got, tolerance)
+
+
+def _expected(candidate: Candidate, samples: Samples) -> dict[int, Arrays]:
+    run = compare.runner(candidate.artifact.path, threads=candidate.threads)
+    return {size: run(samples.batch(size)) for size in candidate.batches}
+
+
+def _load(server: RunningServer, client: InferenceServerClient, name: str, text: str | None) -> None:
+    if text is None:
+        server.load(name)
+        return
+    from tritonclient.utils import InferenceServerException
+
+    try:
+        client.load_model(name, config=config.to_load_override(text), client_timeout=_LOAD_TIMEOUT_S)
+    except InferenceServerException as error:
+        raise VerificationError(f"verify: Triton refused {name}: {' '.join(error.message().split())}") from error
+
+
+def _infer(client: InferenceServerClient, name: str, signature: Signature, feeds: Arrays) -> Arrays:
+    from tritonclient.grpc import InferInput
+    from tritonclient.utils import InferenceServerException
+
+    inputs = []
+    for tensor in signature.inputs:
+        value = feeds[tensor.name]
+        inputs.append(InferInput(tensor.name, list(value.shape), tensor.dtype.value))
+        inputs[-1].set_data_from_numpy(value)
+    try:
+        result = client.infer(name, inputs, client_timeout=_INFER_TIMEOUT_S)
+    except InferenceServerException as error:
+        raise VerificationError(f"verify: Triton did not answer for {name}: {error.message()}") from error
+    return {t.name: result.as_numpy(t.name) for t in signature.outputs if t.dtype is not DataType.BF16}
+
+
+def _require_equal(where: str, expected: Arrays, got: Arrays, tolerance: float) -> None:
+    for name, value in got.items():
+        wanted = expected[name]
+        if value is None or value.shape != wanted.shape:
+            shape = "nothing" if value is None else f"shape {value.shape}"
+            raise VerificationError(f"verify ({where}): {name} should have shape {wanted.shape}, Triton gave {shape}")
+        if value.dtype == np.object_:
+            value = np.char.decode(value.astype(np.bytes_))
+            wanted = wanted.astype(str)
+        apart = compare.difference(name, wanted, value)
+        if apart.nan or not apart.relative <= tolerance:
+            raise VerificationError(
+                f"verify ({where}): {name} is {apart.maximum:.3g} from ONNX Runtime's answer "
+                f"({apart.relative:.3g} of its range, allowed {tolerance:g})"
+            )
