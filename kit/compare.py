@@ -28,13 +28,6 @@ TOLERANCE = 1e-4
 _LEAST_COSINE = 0.9999
 
 
-def batches(model: Model, largest: int) -> tuple[int, ...]:
-    """Return the batch sizes to compare at: 1, 2 and the largest; only the model's own where it is fixed."""
-    if not model.signature.batched:
-        return (1,)
-    return tuple(sorted({1, min(2, largest), largest}))
-
-
 def check_export(original: Model, reference: Reference, samples: Samples, sizes: tuple[int, ...]) -> Parity:
     """Hold the exported ONNX against the source model itself. Raises ``ParityError``."""
     return _check("export", reference, runner(original.path), samples, sizes)

@@ -60,7 +60,7 @@ def image_input(model: Model) -> Tensor | None:
     if len(model.signature.inputs) != 1:
         return None
     tensor = model.signature.inputs[0]
-    if len(tensor.shape) != 4 or (tensor.shape[1] not in _CHANNELS and tensor.shape[3] not in _CHANNELS):  # noqa: PLR2004
+    if len(tensor.shape) != 4 or (tensor.shape[1] not in _CHANNELS and tensor.shape[3] not in _CHANNELS):
         return None
     if tensor.dtype is DataType.UINT8:
         return tensor if tensor.shape[3] in _CHANNELS else None
@@ -77,11 +77,12 @@ def fuse(model: Model, meaning: Interpretation, folder: Path) -> Model:
 
     Raises ``UnsupportedModelError`` where the operators are too old and cannot be raised.
     """
-    if meaning.contract == "native":
-        return model
     import onnx
 
     import kit.graph
+
+    if meaning.contract == "native":
+        return kit.graph.unchanged(model, folder)
 
     proto = _raise_opset(onnx.load(str(model.path)), model)
     current = Model(
@@ -119,7 +120,7 @@ def _frames_graph(model: Model, image: Tensor, meaning: Interpretation) -> str:
     frame = _dims(batch, height, width, channels)
     pixels = _dims(*image.shape) if not channels_first(image) else _dims(batch, channels, height, width)
     steps, last = [], "frame"
-    if meaning.color == "bgr" and channels == 3:  # noqa: PLR2004
+    if meaning.color == "bgr" and channels == 3:
         steps += ["reverse = Constant <value = int64[3] {2, 1, 0}> ()", f"bgr = Gather <axis = 3> ({last}, reverse)"]
         last = "bgr"
     if channels_first(image):

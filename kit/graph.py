@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit import disk
 from kit.errors import NotOnnxError, TruncatedOnnxError, UnsupportedModelError
 from kit.types import DataType, Model, Signature, Tensor
 
@@ -91,6 +93,13 @@ def strip(model: onnx.ModelProto) -> None:
         _strip_nodes(function.node)
 
 
+def unchanged(model: Model, folder: Path) -> Model:
+    """Return the model with its file in ``folder`` too, so that a stage that changes nothing has its own result."""
+    path = folder / model.path.name
+    disk.link_or_copy(model.path, path)
+    return replace(model, path=path)
+
+
 def describe(path: Path, digest: str) -> Model:
     """Return the model in ``path`` with the signature that ONNX Runtime infers.
 
@@ -126,8 +135,14 @@ def session(model: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSessi
     try:
         opened = model if isinstance(model, bytes) else str(model)
         return onnxruntime.InferenceSession(opened, options, providers=["CPUExecutionProvider"])
-    except (state.Fail, state.InvalidArgument, state.InvalidGraph, state.NotImplemented, state.InvalidProtobuf,
-            state.RuntimeException) as error:
+    except (
+        state.Fail,
+        state.InvalidArgument,
+        state.InvalidGraph,
+        state.NotImplemented,
+        state.InvalidProtobuf,
+        state.RuntimeException,
+    ) as error:
         name = "the graph" if isinstance(model, bytes) else model.name
         raise UnsupportedModelError(f"ONNX Runtime cannot load {name}: {one_line(error)}") from error
 
@@ -187,8 +202,8 @@ def _strip_graph(graph: onnx.GraphProto) -> None:
     _strip_nodes(graph.node)
 
 
-def _strip_nodes(nodes: Mapping[int, onnx.NodeProto]) -> None:
-    for node in nodes:  # type: ignore[attr-defined]
+def _strip_nodes(nodes: Iterable[onnx.NodeProto]) -> None:
+    for node in nodes:
         node.doc_string = ""
         del node.metadata_props[:]
         for attribute in node.attribute:

@@ -6,14 +6,16 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, TypeAlias
 
 from kit.errors import InputsError
 from kit.types import DataType, Interpretation, Signature, Tensor
 
-Array = npt.NDArray[np.generic]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Array: TypeAlias = "npt.NDArray[np.generic]"
 
 _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 _PAD_GREY = 114  # as Ultralytics' LetterBox fills
@@ -34,6 +36,8 @@ class Samples:
 
     def batch(self, size: int) -> dict[str, Array]:
         """Return the first ``size`` elements of each input."""
+        import numpy as np
+
         return {name: np.ascontiguousarray(array[:size]) for name, array in self.feeds.items()}
 
 
@@ -60,12 +64,19 @@ class Recipe:
 
     def make(self) -> Samples:
         """Read the images, else make random values for every input. Raises ``InputsError``."""
+        import numpy as np
+
         if not (images := self.chosen()):
             return Samples(description="random", feeds={t.name: random(t, self.count) for t in self.signature.inputs})
         frame = self.signature.inputs[0]
         _, height, width, channels = _concrete(frame)
         pictures = np.stack([read_image(path, (height, width), channels) for path in images])
         return Samples(description="images", feeds={frame.name: pictures})
+
+
+def batch_sizes(signature: Signature, largest: int) -> tuple[int, ...]:
+    """Return the batch sizes to compare answers at: 1, 2 and the largest; only 1 where the model has no batch."""
+    return tuple(sorted({1, min(2, largest), largest})) if signature.batched else (1,)
 
 
 def images_in(folder: Path) -> tuple[Path, ...]:
@@ -80,6 +91,8 @@ def images_in(folder: Path) -> tuple[Path, ...]:
 
 def random(tensor: Tensor, count: int) -> Array:
     """Return reproducible values for ``count`` batch elements: [0, 1) for floats, the whole range for bytes."""
+    import numpy as np
+
     seed = int.from_bytes(hashlib.sha256(tensor.name.encode()).digest()[:4], "little")
     generator = np.random.default_rng(seed)
     shape = _concrete(tensor)
@@ -101,11 +114,12 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> npt.NDArray[
 
     Raises ``InputsError`` where it cannot be decoded.
     """
+    import numpy as np
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as file:
-            picture = file.convert("RGB" if channels == 3 else "L")  # noqa: PLR2004
+            picture = file.convert("RGB" if channels == 3 else "L")
     except (UnidentifiedImageError, OSError) as error:
         raise InputsError(f"{path} is no image that can be read: {error}") from error
     height, width = size
@@ -120,11 +134,13 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> npt.NDArray[
 
 def to_native(frames: dict[str, Array], native: Signature, meaning: Interpretation) -> dict[str, Array]:
     """Do in numpy what ``kit.contract`` puts in front of the network: frames to its own input."""
+    import numpy as np
+
     if meaning.contract == "native" or meaning.normalization is None:
         return frames
     (name, pixels), target = next(iter(frames.items())), native.inputs[0]
     normal = meaning.normalization
-    if meaning.color == "bgr" and pixels.shape[3] == 3:  # noqa: PLR2004
+    if meaning.color == "bgr" and pixels.shape[3] == 3:
         pixels = pixels[..., ::-1]
     factor = np.asarray([normal.scale / s for s in normal.std], np.float32)
     offset = np.asarray([-m / s for m, s in zip(normal.mean, normal.std, strict=True)], np.float32)
@@ -138,10 +154,10 @@ def _takes_frames(signature: Signature) -> bool:
     if len(signature.inputs) != 1:
         return False
     tensor = signature.inputs[0]
-    return tensor.dtype is DataType.UINT8 and len(tensor.shape) == 4 and tensor.shape[3] in (1, 3)  # noqa: PLR2004
+    return tensor.dtype is DataType.UINT8 and len(tensor.shape) == 4 and tensor.shape[3] in (1, 3)
 
 
 def _concrete(tensor: Tensor) -> tuple[int, ...]:
     """Return the shape with free dimensions filled in; the batch dimension is 1."""
-    free = _FREE_IMAGE_SIDE if len(tensor.shape) == 4 else _FREE_DIMENSION  # noqa: PLR2004
+    free = _FREE_IMAGE_SIDE if len(tensor.shape) == 4 else _FREE_DIMENSION
     return tuple((1 if i == 0 else free) if d == -1 else d for i, d in enumerate(tensor.shape))

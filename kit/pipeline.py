@@ -12,7 +12,6 @@ import msgspec
 
 from kit import (
     __version__,
-    compare,
     contract,
     inputs,
     labels,
@@ -179,21 +178,21 @@ def _convert(plan: _Plan, loaded: Loaded) -> _Graphs:
         lambda folder: level.apply(served, folder),
         _size_text,
     )
-    return _Graphs(
-        original=original, reference=loaded.reference, network=network, meaning=meaning, served=served
-    )
+    return _Graphs(original=original, reference=loaded.reference, network=network, meaning=meaning, served=served)
 
 
 def _build(plan: _Plan, graphs: _Graphs) -> Mapping[str, Artifact]:
     """Make the file that Triton loads for each target."""
-    made = {}
-    for target in plan.targets:
-        runtime = runtimes.choose(target)
-        key = Key(stage="build", inputs=(graphs.served.digest,), parameters=(runtime.name, target), tools=runtime.tools)
-        made[target.name] = plan.stages.cache.find(key, Artifact) or plan.stages.cache.make(
-            key, Artifact, lambda folder, t=target, r=runtime: r.build(graphs.served, t, folder)
-        )
-    return made
+    return {target.name: _build_one(plan, graphs.served, target) for target in plan.targets}
+
+
+def _build_one(plan: _Plan, served: Model, target: Target) -> Artifact:
+    runtime = runtimes.choose(target)
+    key = Key(
+        stage=f"build {runtime.name}", inputs=(served.digest,), parameters=_facts(target, runtime.name),
+        tools=runtime.tools,
+    )  # fmt: skip
+    return plan.stages.quietly(key, Artifact, lambda folder: runtime.build(served, target, folder))
 
 
 def _render(plan: _Plan, graphs: _Graphs, artifacts: Mapping[str, Artifact]) -> Content:
@@ -274,7 +273,7 @@ def _prove(
         stand_in=lambda: _stand_in(plan, graphs, candidates[0].artifact),
     )  # fmt: skip
     with verifier.beside() as verified:
-        parity = _compare(plan, graphs, recipe, compare.batches(graphs.original, largest))
+        parity = _compare(plan, graphs, recipe, inputs.batch_sizes(graphs.original.signature, largest))
         return parity, verified()
 
 
@@ -299,6 +298,8 @@ def _compare(plan: _Plan, graphs: _Graphs, recipe: Recipe, sizes: tuple[int, ...
     digests = (graphs.original.digest, graphs.network.digest, graphs.served.digest, recipe.digest())
 
     def work(_: Path) -> tuple[Parity, ...]:
+        from kit import compare
+
         frames = recipe.make()
         native = frames.mapped(lambda feeds: inputs.to_native(feeds, graphs.network.signature, graphs.meaning))
         found = []

@@ -61,7 +61,7 @@ def check_thresholds(thresholds: Thresholds) -> None:
         raise UsageError(f"score threshold {thresholds.score}: 0 or more and less than 1, for example 0.25")
     if not 0 < thresholds.iou <= 1:
         raise UsageError(f"IoU threshold {thresholds.iou}: more than 0 and at most 1, for example 0.45")
-    if not 1 <= thresholds.max_detections <= 10_000:  # noqa: PLR2004
+    if not 1 <= thresholds.max_detections <= 10_000:
         raise UsageError(f"max detections {thresholds.max_detections}: 1 to 10000, for example 100")
 
 

@@ -34,10 +34,15 @@ class Stages:
         if found is not None:
             self.finished(key.stage, tell(found), start, cached=True)
             return found
-        with self.progress.working(key.stage), disk.translated(self.cache.root):
-            made = self.cache.make(key, kind, build)
+        with self.progress.working(key.stage):
+            made = self.quietly(key, kind, build)
         self.finished(key.stage, tell(made), start, cached=False)
         return made
+
+    def quietly(self, key: Key, kind: type[T], build: Callable[[Path], T]) -> T:
+        """Do as ``cached`` does, for what is too small to be told."""
+        with disk.translated(self.cache.root):
+            return self.cache.find(key, kind) or self.cache.make(key, kind, build)
 
     def finished(self, stage: str, result: str, start: float, *, cached: bool = False) -> None:
         """Record that a stage which began at ``start`` (``time.perf_counter``) has ended."""

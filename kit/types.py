@@ -43,9 +43,9 @@ class DataType(enum.Enum):
         """The numpy dtype's name; ``object`` for strings. BF16 has none and raises ``ValueError``."""
         if self is DataType.BF16:
             raise ValueError("numpy has no bfloat16")
-        return {"BYTES": "object", "FP16": "float16", "FP32": "float32", "FP64": "float64"}.get(
-            self.value, self.value.lower()
-        )
+        if self is DataType.BYTES:
+            return "object"
+        return f"float{self.value[2:]}" if self.is_float else self.value.lower()
 
     @property
     def is_float(self) -> bool:

@@ -15,11 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from kit import compare, config
 from kit.cache import Key, tool_version
-from kit.compare import Arrays
 from kit.errors import VerificationError
 from kit.inputs import Recipe, Samples
 from kit.server import embedded, environment
@@ -30,6 +26,7 @@ from kit.types import Artifact, DataType, Entry, Signature, Target, Verification
 if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient
 
+    from kit.compare import Arrays
     from kit.server.interface import RunningServer
 
 STAND_IN = "x86-cpu"
@@ -133,11 +130,18 @@ class Verifier:
         """Remember what was seen, so that the next run need not ask again."""
         for candidate in ran:
             seen = Verification(
-                target=candidate.target.name, level="live", server=_SERVER, batches=candidate.batches, tolerance=tolerance
+                target=candidate.target.name,
+                level="live",
+                server=_SERVER,
+                batches=candidate.batches,
+                tolerance=tolerance,
             )
             for key in (self._live_key(candidate), self._weights_key(candidate)):
-                self.stages.cache.make(key, Verification, lambda _, seen=seen: seen)
+                self._remember(key, seen)
         return {c.target.name: self._seen(c, fresh=c in ran) for c in self.candidates}
+
+    def _remember(self, key: Key, seen: Verification) -> None:
+        self.stages.quietly(key, Verification, lambda _: seen)
 
     def _from_cache(self) -> Mapping[str, Verification]:
         start = time.perf_counter()
@@ -171,6 +175,8 @@ class Verifier:
                   tools=("tritonclient", "protobuf"))  # fmt: skip
 
         def work(_: Path) -> tuple[str, ...]:
+            from kit import config
+
             return config.check_config(
                 candidate.text,
                 name=self.entry.name,
@@ -179,9 +185,7 @@ class Verifier:
                 folder=self.entry.path,
             )
 
-        problems = self.stages.cache.find(key, tuple[str, ...])
-        if problems is None:
-            problems = self.stages.cache.make(key, tuple[str, ...], work)
+        problems = self.stages.quietly(key, tuple[str, ...], work)
         if problems:
             raise VerificationError(f"render: configs/{candidate.target.name}.pbtxt: {'; '.join(problems)}")
 
@@ -220,6 +224,8 @@ def answers(
 
 
 def _expected(candidate: Candidate, samples: Samples) -> dict[int, Arrays]:
+    from kit import compare
+
     run = compare.runner(candidate.artifact.path, threads=candidate.threads)
     return {size: run(samples.batch(size)) for size in candidate.batches}
 
@@ -229,6 +235,8 @@ def _load(server: RunningServer, client: InferenceServerClient, name: str, text:
         server.load(name)
         return
     from tritonclient.utils import InferenceServerException
+
+    from kit import config
 
     try:
         client.load_model(name, config=config.to_load_override(text), client_timeout=_LOAD_TIMEOUT_S)
@@ -253,15 +261,19 @@ def _infer(client: InferenceServerClient, name: str, signature: Signature, feeds
 
 
 def _require_equal(where: str, expected: Arrays, got: Arrays, tolerance: float) -> None:
+    import numpy as np
+
+    from kit import compare
+
     for name, value in got.items():
         wanted = expected[name]
         if value is None or value.shape != wanted.shape:
             shape = "nothing" if value is None else f"shape {value.shape}"
             raise VerificationError(f"verify ({where}): {name} should have shape {wanted.shape}, Triton gave {shape}")
         if value.dtype == np.object_:
-            value = np.char.decode(value.astype(np.bytes_))
-            wanted = wanted.astype(str)
-        apart = compare.difference(name, wanted, value)
+            apart = compare.difference(name, wanted.astype(str), np.char.decode(value.astype(np.bytes_)))
+        else:
+            apart = compare.difference(name, wanted, value)
         if apart.nan or not apart.relative <= tolerance:
             raise VerificationError(
                 f"verify ({where}): {name} is {apart.maximum:.3g} from ONNX Runtime's answer "

@@ -6,6 +6,7 @@ A command parses, calls, prints. It decides nothing. ``main`` alone maps errors 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 import sys
 
@@ -77,8 +78,7 @@ def run(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _interrupted()
     except click.ClickException as error:
-        hint = f" (kit {error.ctx.info_name} --help)" if isinstance(error, click.UsageError) and _named(error) else ""
-        print(f"kit: {_one_line(error.format_message())}{hint}", file=sys.stderr)
+        print(f"kit: {_one_line(error.format_message())}{_where_help_is(error)}", file=sys.stderr)
         return error.exit_code
     except KitError as error:
         print(f"kit: {error}", file=sys.stderr)
@@ -95,8 +95,10 @@ def main() -> None:
     sys.exit(run())
 
 
-def _named(error: click.UsageError) -> bool:
-    return error.ctx is not None and error.ctx.parent is not None
+def _where_help_is(error: click.ClickException) -> str:
+    if not isinstance(error, click.UsageError) or error.ctx is None or error.ctx.parent is None:
+        return ""
+    return f" (see kit {error.ctx.info_name} --help)"
 
 
 def _one_line(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,12 +12,24 @@ from kit.cli import _options
 
 @click.command()
 @click.argument("source")
-@click.option("--target", "targets", multiple=True, metavar="NAME", default=("x86-cpu",), show_default=True,
-              help="Hardware to make a configuration for; the first is the default. Repeat for more: kit targets.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME",
+    default=("x86-cpu",),
+    show_default=True,
+    help="Hardware to make a configuration for; the first is the default. Repeat for more: kit targets.",
+)
 @click.option("--name", metavar="NAME", help="The model's name in Triton.  [default: the file's name]")
 @click.option("--task", metavar="NAME", help="What the outputs mean.  [default: recognised from the model]")
-@click.option("--contract", type=click.Choice(["served", "native"]), default="served", show_default=True,
-              help="served: UINT8 frames in, detections or probabilities out. native: the model's own tensors.")
+@click.option(
+    "--contract",
+    type=click.Choice(["served", "native"]),
+    default="served",
+    show_default=True,
+    help="served: UINT8 frames in, detections or probabilities out. native: the model's own tensors.",
+)
 @click.option("--precision", metavar="NAME", default="fp32", show_default=True, help="Precision of the weights.")
 @click.option("--output", metavar="DIR", default="model_repository", show_default=True, help="The repository.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Class names, one a line.")
@@ -25,20 +38,42 @@ from kit.cli import _options
 @click.option("--max-detections", type=int, default=100, show_default=True, help="Rows of the detector's outputs.")
 @click.option("--mean", metavar="A,B,C", help="Normalisation: (pixel / 255 - mean) / std.  [default: the task's]")
 @click.option("--std", metavar="A,B,C", help="See --mean.")
-@click.option("--color", type=click.Choice(["rgb", "bgr"]), default="rgb", show_default=True,
-              help="Channel order that the network was trained on; clients always send RGB.")
+@click.option(
+    "--color",
+    type=click.Choice(["rgb", "bgr"]),
+    default="rgb",
+    show_default=True,
+    help="Channel order that the network was trained on; clients always send RGB.",
+)
 @click.option("--max-batch-size", type=click.IntRange(min=0), help="Largest batch.  [default: the target's]")
 @click.option("--instances", "instance_count", type=click.IntRange(min=1), help="Copies.  [default: the target's]")
-@click.option("--queue-delay-us", "max_queue_delay_us", type=click.IntRange(min=0),
-              help="How long a batch may wait to fill, us.  [default: the target's]")
-@click.option("--threads", "intra_op_threads", type=click.IntRange(min=0),
-              help="CPU threads per instance, 0 for all.  [default: the target's]")
-@click.option("--calibration", type=click.Path(path_type=Path), metavar="DIR", help="Real images to compare answers on.")
-@click.option("--validation", type=click.Path(path_type=Path), metavar="DIR",
-              help="Images held out from calibration; preferred for comparing.")
+@click.option(
+    "--queue-delay-us",
+    "max_queue_delay_us",
+    type=click.IntRange(min=0),
+    help="How long a batch may wait to fill, us.  [default: the target's]",
+)
+@click.option(
+    "--threads",
+    "intra_op_threads",
+    type=click.IntRange(min=0),
+    help="CPU threads per instance, 0 for all.  [default: the target's]",
+)
+@click.option("--calibration", type=click.Path(path_type=Path), metavar="DIR", help="Real images to compare on.")
+@click.option(
+    "--validation",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Images held out from calibration; preferred for comparing.",
+)
 @click.option("--input-shape", metavar="CxHxW", help="What a PyTorch model takes, without the batch: 3x640x640.")
-@click.option("--verify", type=click.Choice(["auto", "live", "none"]), default="auto", show_default=True,
-              help="auto: ask a real Triton where none has answered with this model. live: in any case.")
+@click.option(
+    "--verify",
+    type=click.Choice(["auto", "live", "none"]),
+    default="auto",
+    show_default=True,
+    help="auto: ask a real Triton where none has answered with this model. live: in any case.",
+)
 @click.option("--no-verify", is_flag=True, help="The same as --verify none; the manifest says so.")
 @click.option("--keep", type=click.IntRange(min=0), default=1, show_default=True, help="Old versions that stay.")
 @click.option("--alongside", is_flag=True, help="Add to a repository that holds models of other makers.")
@@ -47,9 +82,18 @@ from kit.cli import _options
 @_options.target_folders
 @_options.quiet
 @_options.as_json
-def command(source: str, *, output: str, verify: str, no_verify: bool, no_cache: bool, quiet: bool, as_json: bool,
-            **rest: object) -> None:
-    """Convert SOURCE and publish it as a model in a Triton repository, once a real Triton has answered with it.
+def command(
+    source: str,
+    *,
+    output: str,
+    verify: str,
+    no_verify: bool,
+    no_cache: bool,
+    quiet: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    r"""Convert SOURCE and publish it as a model in a Triton repository, once a real Triton has answered with it.
 
     SOURCE is an .onnx file, or package.module:callable for a PyTorch nn.Module.
 
@@ -63,17 +107,17 @@ def command(source: str, *, output: str, verify: str, no_verify: bool, no_cache:
     from kit.types import Thresholds
 
     thresholds = Thresholds(
-        score=rest.pop("score_threshold"), iou=rest.pop("iou_threshold"), max_detections=rest.pop("max_detections")
-    )  # type: ignore[arg-type]
+        score=given.pop("score_threshold"), iou=given.pop("iou_threshold"), max_detections=given.pop("max_detections")
+    )
     options = pipeline.Options(
         output=spec.output_folder(output),
         verify="none" if no_verify else verify,
         use_cache=not no_cache,
-        input_shape=spec.parse_shape(rest.pop("input_shape")),  # type: ignore[arg-type]
-        **{key: rest.pop(key) for key in ("keep", "alongside", "discard_edits", "target_folders")},  # type: ignore[arg-type]
+        input_shape=spec.parse_shape(given.pop("input_shape")),
+        **{key: given.pop(key) for key in ("keep", "alongside", "discard_edits", "target_folders")},
     )
-    mean, std = (spec.parse_numbers(rest.pop(key)) for key in ("mean", "std"))  # type: ignore[arg-type]
-    asked = spec.build(source, thresholds=thresholds, mean=mean, std=std, **rest)  # type: ignore[arg-type]
+    mean, std = (spec.parse_numbers(given.pop(key)) for key in ("mean", "std"))
+    asked = spec.build(source, thresholds=thresholds, mean=mean, std=std, **given)
     with Display(quiet=quiet or as_json) as display:
         result = pipeline.generate(asked, options, display)
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kit.graph import unchanged
 from kit.types import Model
 
 
@@ -13,9 +14,9 @@ class Fp32:
     name = "fp32"
     tools = ()
 
-    def apply(self, model: Model, folder: Path) -> Model:  # noqa: ARG002
+    def apply(self, model: Model, folder: Path) -> Model:
         """Return the model."""
-        return model
+        return unchanged(model, folder)
 
 
 MEMBER = Fp32()

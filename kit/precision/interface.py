@@ -16,4 +16,4 @@ class Precision(Protocol):
     tools: tuple[str, ...]
 
     def apply(self, model: Model, folder: Path) -> Model:
-        """Write the model in this precision into ``folder``, or return it as it is. Raises a ``StageError``."""
+        """Write the model in this precision into ``folder``. Raises a ``StageError``."""

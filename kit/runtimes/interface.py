@@ -20,4 +20,4 @@ class Runtime(Protocol):
     tools: tuple[str, ...]
 
     def build(self, model: Model, target: Target, folder: Path) -> Artifact:
-        """Write the artifact into ``folder``, or return one for the model's own file. Raises a ``StageError``."""
+        """Write the artifact into ``folder``. Raises a ``StageError`` or ``UnsupportedModelError``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kit.errors import UnsupportedModelError
+from kit.graph import unchanged
 from kit.types import Artifact, Model, Target
 
 
@@ -14,7 +15,7 @@ class OnnxRuntime:
     name = "onnxruntime"
     tools = ()
 
-    def build(self, model: Model, target: Target, folder: Path) -> Artifact:  # noqa: ARG002
+    def build(self, model: Model, target: Target, folder: Path) -> Artifact:
         """Return the model's file, if the ONNX Runtime in the target's image is new enough for it."""
         stack = target.stack
         if model.opset > stack.max_opset or model.ir_version > stack.max_ir_version:
@@ -26,7 +27,7 @@ class OnnxRuntime:
         return Artifact(
             backend=self.name,
             filename="model.onnx",
-            path=model.path,
+            path=unchanged(model, folder).path,
             digest=model.digest,
             signature=model.signature,
         )

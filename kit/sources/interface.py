@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from kit.types import Model
 
-Arrays = Mapping[str, npt.NDArray[np.generic]]
-Reference = Callable[[Arrays], dict[str, npt.NDArray[np.generic]]]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Arrays: TypeAlias = "dict[str, npt.NDArray[np.generic]]"
+Reference: TypeAlias = "Callable[[Arrays], Arrays]"
 """Runs the source model itself: input name -> array to output name -> array."""
 
 

@@ -116,7 +116,7 @@ def _no_surprises(source: str) -> Iterator[None]:
         yield
     except (SourceNotFoundError, SourceImportError, MissingExtraError):
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 (it is the user's code: anything may come out of it)
+    except (Exception, SystemExit) as error:
         place = _place(error)
         reason = " ".join(str(error).split())
         raise SourceImportError(f"{source} raised {type(error).__name__}: {reason}{place}") from error
@@ -147,7 +147,7 @@ def _examples(module: torch.nn.Module, shape: tuple[int, ...] | None, source: st
 
 def _input_names(module: torch.nn.Module, count: int) -> list[str]:
     named = _attribute_names(module, "input_names")
-    parameters = [p for p in inspect.signature(module.forward).parameters]
+    parameters = list(inspect.signature(module.forward).parameters)
     return named or (["images"] if count == 1 else parameters[:count])
 
 

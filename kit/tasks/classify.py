@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
-import numpy.typing as npt
-
 from kit.tasks.interface import Arrays, Head
 from kit.types import DataType, Interpretation, Model, Normalization, Thresholds
 
@@ -26,7 +21,7 @@ class Classify:
     def recognise(self, model: Model) -> Head | None:
         """One float output of two dimensions with at least two classes."""
         outputs = model.signature.outputs
-        if len(outputs) != 1 or outputs[0].dtype is not DataType.FP32 or len(outputs[0].shape) != 2:  # noqa: PLR2004
+        if len(outputs) != 1 or outputs[0].dtype is not DataType.FP32 or len(outputs[0].shape) != 2:
             return None
         classes = outputs[0].shape[1]
         if classes < _FEWEST_CLASSES:
@@ -47,8 +42,10 @@ class Classify:
             {{ probabilities = {operator} }}
         """
 
-    def reference(self, raw: Mapping[str, npt.NDArray[np.generic]], meaning: Interpretation) -> Arrays:
+    def reference(self, raw: Arrays, meaning: Interpretation) -> Arrays:
         """Softmax in float64."""
+        import numpy as np
+
         (scores,) = raw.values()
         if meaning.head == "probabilities":
             return {"probabilities": scores}

@@ -13,11 +13,6 @@ The graph uses standard ONNX operators only, so that every runtime takes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
-import numpy.typing as npt
-
 from kit.tasks.interface import Arrays, Head
 from kit.types import DataType, Interpretation, Model, Normalization, Thresholds
 
@@ -41,7 +36,7 @@ class Detect:
     def recognise(self, model: Model) -> Head | None:
         """One float output of three dimensions with many more anchors than channels."""
         outputs = model.signature.outputs
-        if len(outputs) != 1 or outputs[0].dtype is not DataType.FP32 or len(outputs[0].shape) != 3:  # noqa: PLR2004
+        if len(outputs) != 1 or outputs[0].dtype is not DataType.FP32 or len(outputs[0].shape) != 3:
             return None
         _, channels, anchors = outputs[0].shape
         if channels <= _BOX or (anchors != -1 and anchors <= channels):
@@ -71,7 +66,8 @@ class Detect:
         rows = min(limits.max_detections, candidates)
         padding = limits.max_detections - rows
         if model.opset >= _REDUCE_AXES_ARE_INPUTS:
-            best = "axis_1 = Constant <value = int64[1] {1}> ()\n best = ReduceMax <keepdims = 0> (probabilities, axis_1)"
+            best = """axis_1 = Constant <value = int64[1] {1}> ()
+              best = ReduceMax <keepdims = 0> (probabilities, axis_1)"""
         else:
             best = "best = ReduceMax <axes = [1], keepdims = 0> (probabilities)"
         class_indices = ", ".join(str(index) for index in range(classes))
@@ -135,13 +131,13 @@ class Detect:
             }}
         """
 
-    def reference(self, raw: Mapping[str, npt.NDArray[np.generic]], meaning: Interpretation) -> Arrays:
+    def reference(self, raw: Arrays, meaning: Interpretation) -> Arrays:
         """Greedy NMS, one class and one box at a time."""
+        from kit.tasks import _suppression
+
         assert meaning.thresholds is not None
         (head,) = raw.values()
-        frames = [_suppress(frame, meaning.thresholds) for frame in head.astype(np.float32)]
-        names = ("num", "boxes", "scores", "classes")
-        return {name: np.stack([frame[name] for frame in frames]) for name in names}
+        return _suppression.frames(head, meaning.thresholds, _candidates(head.shape[2], meaning.thresholds))
 
 
 def _candidates(anchors: int, limits: Thresholds) -> int:
@@ -161,46 +157,6 @@ def _outputs(padding: int) -> str:
         scores = Pad (row_score, pad_2)
         classes = Pad (class_int, pad_2, no_class)
     """
-
-
-def _suppress(frame: npt.NDArray[np.float32], limits: Thresholds) -> Arrays:
-    """Return the fixed rows of one frame [4 + C, A]."""
-    probabilities = frame[_BOX:]
-    best = probabilities.max(axis=0)
-    order = np.argsort(-best, kind="stable")[: _candidates(frame.shape[1], limits)]
-    order = order[best[order] > limits.score]
-    classes = probabilities.argmax(axis=0)[order]
-    centre, half = frame[:2, order].T, frame[2:_BOX, order].T * np.float32(0.5)
-    boxes = np.concatenate([centre - half, centre + half], axis=1)
-    kept: list[int] = []
-    for index in range(len(order)):
-        rivals = [k for k in kept if classes[k] == classes[index]]
-        if all(_iou(boxes[index], boxes[k]) <= limits.iou for k in rivals):
-            kept.append(index)
-    kept = kept[: limits.max_detections]
-    return _rows(boxes[kept], best[order][kept], classes[kept], limits.max_detections)
-
-
-def _iou(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
-    width, height = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return float(shared / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared))
-
-
-def _rows(
-    boxes: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], most: int
-) -> Arrays:
-    rows: Arrays = {
-        "num": np.array([len(boxes)], np.int32),
-        "boxes": np.zeros((most, 4), np.float32),
-        "scores": np.zeros(most, np.float32),
-        "classes": np.full(most, -1, np.int32),
-    }
-    for name, values in (("boxes", boxes), ("scores", scores), ("classes", classes)):
-        rows[name][: len(boxes)] = values
-    return rows
 
 
 MEMBER = Detect()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from kit.types import Interpretation, Model, Normalization, Thresholds
 
-Arrays = dict[str, npt.NDArray[np.generic]]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Arrays: TypeAlias = "dict[str, npt.NDArray[np.generic]]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Task(Protocol):
         Its inputs are the model's outputs, by position; its opset is the model's.
         """
 
-    def reference(self, raw: Mapping[str, npt.NDArray[np.generic]], meaning: Interpretation) -> Arrays:
+    def reference(self, raw: Arrays, meaning: Interpretation) -> Arrays:
         """Do in plain numpy what ``head_graph`` does: outputs of the model to outputs of the contract."""
 
     def thresholds(self, asked: Thresholds) -> Thresholds | None:

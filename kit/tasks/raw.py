@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
-import numpy.typing as npt
-
 from kit.tasks.interface import Arrays, Head
 from kit.types import Interpretation, Model, Normalization, Thresholds
 
@@ -32,7 +27,7 @@ class Raw:
         """There is no post-processing."""
         return
 
-    def reference(self, raw: Mapping[str, npt.NDArray[np.generic]], meaning: Interpretation) -> Arrays:  # noqa: ARG002
+    def reference(self, raw: Arrays, meaning: Interpretation) -> Arrays:  # noqa: ARG002
         """Return the outputs as they are."""
         return dict(raw)
 
