@@ -11,9 +11,11 @@ import functools
 import hashlib
 import importlib.metadata
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +23,7 @@ from typing import TypeVar
 import msgspec
 
 import kit
+from kit import disk
 from kit.paths import cache_root
 
 T = TypeVar("T")
@@ -82,16 +85,7 @@ class Cache:
 
     def find(self, key: Key, kind: type[T]) -> T | None:
         """Return the value that was stored under ``key``, or None. Paths in it point into the cache."""
-        folder = self._folder(key)
-        try:
-            text = (folder / _VALUE).read_bytes()
-        except OSError:
-            return None
-        if self.fresh:
-            return None
-        value = decode(text.replace(b'"@/', msgspec.json.encode(str(folder))[:-1] + b"/"), kind)
-        os.utime(folder)
-        return value
+        return None if self.fresh else _read(self._folder(key), kind)
 
     def make(self, key: Key, kind: type[T], build: Callable[[Path], T]) -> T:
         """Call ``build(folder)``, store the files that it wrote there and its value, and return that value.
@@ -105,13 +99,8 @@ class Cache:
             folder.mkdir()
             text = encode(build(folder))
             (folder / _VALUE).write_bytes(text.replace(msgspec.json.encode(str(folder))[:-1] + b"/", b'"@/'))
-            shutil.rmtree(target, ignore_errors=True)
-            try:
-                folder.rename(target)
-            except OSError:
-                if not (target / _VALUE).exists():  # else another process was first: its entry is as good
-                    raise
-        stored = Cache(root=self.root).find(key, kind)
+            _place(folder, target)
+        stored = _read(target, kind)
         assert stored is not None
         return stored
 
@@ -132,6 +121,32 @@ class Cache:
     def _folder(self, key: Key) -> Path:
         digest = key.digest()
         return self.root / digest[:2] / digest
+
+
+def _read(folder: Path, kind: type[T]) -> T | None:
+    """Return an entry's value; None where there is none, or where a part of it has gone."""
+    try:
+        text = (folder / _VALUE).read_bytes()
+        if not all((folder / name.decode()).exists() for name in re.findall(rb'"@/([^"]*)"', text)):
+            return None
+        value = decode(text.replace(b'"@/', msgspec.json.encode(str(folder))[:-1] + b"/"), kind)
+    except (OSError, msgspec.MsgspecError, ValueError):
+        return None
+    with suppress(OSError):  # a cache that is only read
+        os.utime(folder)
+    return value
+
+
+def _place(made: Path, target: Path) -> None:
+    """Put an entry at its place; what stands there stands until then, for another run may be reading it."""
+    try:
+        made.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        if not disk.exchange(made, target):
+            target.rename(made.with_name("replaced"))
+            made.rename(target)
 
 
 def encode(value: object) -> bytes:

@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kit import tasks
-from kit.errors import ParityError
+from kit.errors import ParityError, UnsupportedModelError
 from kit.inputs import Samples, to_native
-from kit.sources.interface import Reference
-from kit.types import Difference, Interpretation, Model, Parity
+from kit.types import Difference, Graphs, Parity
 
 Array = npt.NDArray[np.generic]
 Arrays = dict[str, Array]
@@ -28,38 +27,52 @@ TOLERANCE = 1e-4
 _LEAST_COSINE = 0.9999
 
 
-def check_export(original: Model, reference: Reference, samples: Samples, sizes: tuple[int, ...]) -> Parity:
-    """Hold the exported ONNX against the source model itself. Raises ``ParityError``."""
-    return _check("export", reference, runner(original.path), samples, sizes)
+class Answers:
+    """What a model answers to the first frames of the samples, each batch size asked once."""
+
+    def __init__(self, run: Runner, samples: Samples) -> None:
+        self._run = run
+        self._samples = samples
+        self._made: dict[int, Arrays] = {}
+
+    def at(self, size: int) -> Arrays:
+        """Return the outputs for the first ``size`` frames."""
+        if size not in self._made:
+            self._made[size] = self._run(self._samples.batch(size))
+        return self._made[size]
 
 
-def check_simplify(original: Model, simpler: Model, samples: Samples, sizes: tuple[int, ...]) -> Parity:
-    """Hold the simplified ONNX against the one before. Raises ``ParityError``."""
-    return _check("simplify", runner(original.path), runner(simpler.path), samples, sizes)
+def check_stages(graphs: Graphs, frames: Samples, sizes: tuple[int, ...]) -> tuple[Parity, ...]:
+    """Hold each graph against the one before it. Raises ``ParityError``, which names the stage and the output."""
+    native = frames.mapped(lambda feeds: to_native(feeds, graphs.network.signature, graphs.meaning))
+    original = Answers(runner(graphs.original.path), native)
+    network = Answers(runner(graphs.network.path), native)
+    found = []
+    if graphs.reference is not None:
+        found.append(_check("export", Answers(graphs.reference, native).at, original.at, frames, sizes))
+    found.append(_check("simplify", original.at, network.at, frames, sizes))
+    if graphs.meaning.contract == "served":
+        found.append(_check_contract(graphs, network, frames, sizes))
+    return tuple(found)
 
 
-def check_contract(
-    network: Model, served: Model, meaning: Interpretation, samples: Samples, sizes: tuple[int, ...]
-) -> Parity:
-    """Hold the fused graph against the network with numpy before and after it. Raises ``ParityError``.
+def _check_contract(graphs: Graphs, network: Answers, frames: Samples, sizes: tuple[int, ...]) -> Parity:
+    """Hold the fused graph against the network with numpy before and after it.
 
     In two parts, so that a rounding error cannot flip a box over a threshold and look like a fault: the
     network's own outputs, taken from inside the fused graph, against the network alone; then the served
     outputs against the numpy post-processing of those same inner outputs.
     """
-    task = tasks.get(meaning.task)
-    inner_names = [f"network/{t.name}" for t in network.signature.outputs]
-    opened = runner(served.path, inner_names)
-    alone = runner(network.path)
+    task = tasks.get(graphs.meaning.task)
+    inner_names = [f"network/{t.name}" for t in graphs.network.signature.outputs]
+    opened = Answers(runner(graphs.served.path, inner_names), frames)
 
-    def expected(frames: Arrays) -> Arrays:
-        made = opened(frames)
-        inner = {name: made[name] for name in inner_names}
-        outside = alone(to_native(frames, network.signature, meaning))
-        renamed = {f"network/{name}": value for name, value in outside.items()}
-        return {**renamed, **task.reference(inner, meaning)}
+    def expected(size: int) -> Arrays:
+        inner = {name: opened.at(size)[name] for name in inner_names}
+        outside = {f"network/{name}": value for name, value in network.at(size).items()}
+        return {**outside, **task.reference(inner, graphs.meaning)}
 
-    return _check("contract", expected, opened, samples, sizes)
+    return _check("contract", expected, opened.at, frames, sizes)
 
 
 def runner(path: Path, also: list[str] | None = None, threads: int = 0) -> Runner:
@@ -75,7 +88,11 @@ def runner(path: Path, also: list[str] | None = None, threads: int = 0) -> Runne
     names = [value.name for value in running.get_outputs()]
 
     def run(feeds: Arrays) -> Arrays:
-        return dict(zip(names, running.run(names, feeds), strict=True))
+        try:
+            return dict(zip(names, running.run(names, feeds), strict=True))
+        except kit.graph.refusals() as error:
+            shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in feeds.items())
+            raise UnsupportedModelError(f"the model does not run with {shapes}: {kit.graph.one_line(error)}") from error
 
     return run
 
@@ -89,17 +106,21 @@ def difference(output: str, expected: Array, got: Array) -> Difference:
     if not np.issubdtype(expected.dtype, np.number):
         apart = float(np.any(expected.astype(str) != got.astype(str)))
         return Difference(output=output, batch=batch, nan=0, maximum=apart, relative=apart, cosine=1 - apart)
+    exact = not np.issubdtype(expected.dtype, np.inexact)
     wide, other = expected.astype(np.float64), got.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        apart = float(np.max(np.abs(wide - other), initial=0.0))
-    scale = max(1.0, float(np.max(np.abs(wide), initial=0.0)))
+    # Equal infinities are equal: their difference, and their share of the range, is no number.
+    wide, other = (np.where((expected == got) & np.isinf(wide), 0.0, values) for values in (wide, other))
+    apart = float(np.max(np.abs(wide - other), initial=0.0))
+    if exact and not np.array_equal(expected, got):
+        apart = max(apart, 1.0)  # beyond 2 ** 53, neighbours are the same float64
+    scale = 1.0 if exact else max(1.0, float(np.max(np.abs(wide), initial=0.0, where=np.isfinite(wide))))
     return Difference(
         output=output,
         batch=batch,
         nan=int(np.isnan(other).sum()),
         maximum=apart,
         relative=apart / scale,
-        cosine=_least_cosine(wide.reshape(batch, -1), other.reshape(batch, -1)),
+        cosine=_least_cosine(wide, other) if wide.size else 1.0,
     )
 
 
@@ -108,16 +129,19 @@ def exceeds(found: Difference, tolerance: float) -> bool:
     return bool(found.nan) or not found.relative <= tolerance or not found.cosine >= _LEAST_COSINE
 
 
-def _check(stage: str, before: Runner, after: Runner, samples: Samples, sizes: tuple[int, ...]) -> Parity:
+def _check(
+    stage: str,
+    before: Callable[[int], Arrays],
+    after: Callable[[int], Arrays],
+    samples: Samples,
+    sizes: tuple[int, ...],
+) -> Parity:
     found: list[Difference] = []
-    first: Arrays = {}
     for size in sizes:
-        feeds = samples.batch(size)
-        expected, got = before(feeds), after(feeds)
-        found += _differences(stage, expected, got)
-        first = first or expected
+        expected = before(size)
+        found += _differences(stage, expected, after(size))
         if len(sizes) > 1:
-            _require_independence(first, expected, size)
+            _require_independence(before(sizes[0]), expected, size)
     return Parity(stage=stage, inputs=samples.description, tolerance=TOLERANCE, differences=tuple(found))
 
 
@@ -142,6 +166,11 @@ def _differences(stage: str, expected: Mapping[str, Array], got: Mapping[str, Ar
 def _require_independence(first: Mapping[str, Array], wide: Mapping[str, Array], size: int) -> None:
     """Compare the first frame's answer alone with its answer in company."""
     for name, value in first.items():
+        if len(wide[name]) != size:
+            raise ParityError(
+                f"load: output {name} has {len(wide[name])} rows where {size} inputs are in the batch: its first "
+                "dimension is no batch; serve the model with --max-batch-size 0"
+            )
         apart = difference(name, value[:1], wide[name][:1])
         if exceeds(apart, TOLERANCE):
             raise ParityError(
@@ -150,7 +179,8 @@ def _require_independence(first: Mapping[str, Array], wide: Mapping[str, Array],
             )
 
 
-def _least_cosine(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+def _least_cosine(wide: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+    a, b = (np.atleast_1d(values).reshape(len(np.atleast_1d(values)), -1) for values in (wide, other))
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         # A row of zeros has no direction; how far the other is from it, ``relative`` tells.

@@ -47,7 +47,7 @@ def interpret(spec: Spec, model: Model) -> Interpretation:
             head=head.name,
             contract="served" if served else "native",
             class_count=head.class_count,
-            normalization=(spec.normalization or task.normalization) if served and _takes_floats(image) else None,
+            normalization=_normalization(spec, task, image) if served and _takes_floats(image) else None,
             color=spec.color,
             thresholds=task.thresholds(spec.thresholds) if served else None,
             reason=head.reason,
@@ -203,11 +203,19 @@ def _raise_opset(proto: onnx.ModelProto, model: Model) -> onnx.ModelProto:
         return proto
     try:
         return onnx.version_converter.convert_version(proto, _RAISED_TO)
-    except (RuntimeError, ValueError, ProtobufError) as error:
+    except (RuntimeError, ValueError, ProtobufError, onnx.version_converter.ConvertError) as error:
         raise UnsupportedModelError(
             f"opset {model.opset} is older than {_LEAST_OPSET} and onnx cannot raise it "
             f"({' '.join(str(error).split())[:160]}); export again with opset 18, or serve it with --contract native"
         ) from error
+
+
+def _normalization(spec: Spec, task: Task, image: Tensor | None) -> Normalization:
+    """Return what was asked for, else the task's; a grey picture has no use for three colours' means."""
+    assert image is not None
+    channels = image.shape[1] if channels_first(image) else image.shape[3]
+    fits = channels == len(task.normalization.mean)
+    return spec.normalization or (task.normalization if fits else Normalization(mean=(0.0,), std=(1.0,)))
 
 
 def _takes_floats(image: Tensor | None) -> bool:

@@ -108,12 +108,16 @@ def describe(path: Path, digest: str) -> Model:
     """
     import onnx
 
-    running = session(path)
+    signature = session_signature(session(path))
+    if narrow := [t.name for t in (*signature.inputs, *signature.outputs) if t.dtype is DataType.BF16]:
+        raise UnsupportedModelError(
+            f"{', '.join(narrow)}: BF16, in which no answer can be compared; put a Cast to FP32 at the model's edge"
+        )
     proto = onnx.load(str(path), load_external_data=False)
     return Model(
         path=path,
         digest=digest,
-        signature=session_signature(running),
+        signature=signature,
         metadata={p.key: p.value for p in proto.metadata_props},
         opset=opset(proto),
         ir_version=proto.ir_version,
@@ -126,25 +130,26 @@ def session(model: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSessi
     Raises ``UnsupportedModelError`` with ONNX Runtime's reason.
     """
     import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors come as exceptions
+    # Idle threads that spin take the cores from the server that is loading the model beside us.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         opened = model if isinstance(model, bytes) else str(model)
         return onnxruntime.InferenceSession(opened, options, providers=["CPUExecutionProvider"])
-    except (
-        state.Fail,
-        state.InvalidArgument,
-        state.InvalidGraph,
-        state.NotImplemented,
-        state.InvalidProtobuf,
-        state.RuntimeException,
-    ) as error:
+    except refusals() as error:
         name = "the graph" if isinstance(model, bytes) else model.name
         raise UnsupportedModelError(f"ONNX Runtime cannot load {name}: {one_line(error)}") from error
+
+
+def refusals() -> tuple[type[Exception], ...]:
+    """Return what ONNX Runtime raises: its classes have no common base but ``Exception``."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return tuple(c for c in vars(state).values() if isinstance(c, type) and issubclass(c, Exception))
 
 
 def session_signature(running: onnxruntime.InferenceSession) -> Signature:

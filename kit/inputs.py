@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -29,15 +29,18 @@ class Samples:
 
     description: str
     feeds: dict[str, Array]
+    batched: bool = True
 
     def mapped(self, change: Callable[[dict[str, Array]], dict[str, Array]]) -> Samples:
         """Return the samples with their arrays changed."""
-        return Samples(description=self.description, feeds=change(self.feeds))
+        return replace(self, feeds=change(self.feeds))
 
     def batch(self, size: int) -> dict[str, Array]:
-        """Return the first ``size`` elements of each input."""
+        """Return the first ``size`` elements of each input; the whole inputs of a model that has no batches."""
         import numpy as np
 
+        if not self.batched:
+            return self.feeds
         return {name: np.ascontiguousarray(array[:size]) for name, array in self.feeds.items()}
 
 
@@ -53,7 +56,9 @@ class Recipe:
         """Return the images that are used, spread over all; none where the model takes no UINT8 frames."""
         if not self.images or not _takes_frames(self.signature):
             return ()
-        return tuple(self.images[index * len(self.images) // self.count] for index in range(self.count))
+        fixed = self.signature.inputs[0].shape[0]
+        count = self.count if fixed == -1 else fixed
+        return tuple(self.images[index * len(self.images) // count] for index in range(count))
 
     def digest(self) -> str:
         """Return the digest of what ``make`` depends on. Raises ``OSError`` where an image has gone."""
@@ -66,12 +71,14 @@ class Recipe:
         """Read the images, else make random values for every input. Raises ``InputsError``."""
         import numpy as np
 
+        batched = self.signature.batched
         if not (images := self.chosen()):
-            return Samples(description="random", feeds={t.name: random(t, self.count) for t in self.signature.inputs})
+            made = {t.name: random(t, self.count) for t in self.signature.inputs}
+            return Samples(description="random", feeds=made, batched=batched)
         frame = self.signature.inputs[0]
         _, height, width, channels = _concrete(frame)
         pictures = np.stack([read_image(path, (height, width), channels) for path in images])
-        return Samples(description="images", feeds={frame.name: pictures})
+        return Samples(description="images", feeds={frame.name: pictures}, batched=batched)
 
 
 def batch_sizes(signature: Signature, largest: int) -> tuple[int, ...]:
@@ -83,7 +90,7 @@ def images_in(folder: Path) -> tuple[Path, ...]:
     """Return the image files in ``folder``, sorted. Raises ``InputsError`` where there are none."""
     if not folder.is_dir():
         raise InputsError(f"{folder} is no folder; give a folder of images")
-    files = tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGE_SUFFIXES))
+    files = tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGE_SUFFIXES and p.is_file()))
     if not files:
         raise InputsError(f"{folder} holds no images ({', '.join(sorted(_IMAGE_SUFFIXES))})")
     return files
@@ -115,12 +122,12 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> npt.NDArray[
     Raises ``InputsError`` where it cannot be decoded.
     """
     import numpy as np
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(path) as file:
             picture = file.convert("RGB" if channels == 3 else "L")
-    except (UnidentifiedImageError, OSError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # all that decoders raise
         raise InputsError(f"{path} is no image that can be read: {error}") from error
     height, width = size
     scale = min(height / picture.height, width / picture.width)
@@ -136,12 +143,13 @@ def to_native(frames: dict[str, Array], native: Signature, meaning: Interpretati
     """Do in numpy what ``kit.contract`` puts in front of the network: frames to its own input."""
     import numpy as np
 
-    if meaning.contract == "native" or meaning.normalization is None:
+    if meaning.contract == "native":
         return frames
     (name, pixels), target = next(iter(frames.items())), native.inputs[0]
-    normal = meaning.normalization
     if meaning.color == "bgr" and pixels.shape[3] == 3:
-        pixels = pixels[..., ::-1]
+        pixels = np.ascontiguousarray(pixels[..., ::-1])
+    if (normal := meaning.normalization) is None:
+        return {name: pixels}
     factor = np.asarray([normal.scale / s for s in normal.std], np.float32)
     offset = np.asarray([-m / s for m, s in zip(normal.mean, normal.std, strict=True)], np.float32)
     values = pixels.astype(np.float32) * factor[: pixels.shape[3]] + offset[: pixels.shape[3]]

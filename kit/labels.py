@@ -32,7 +32,7 @@ def _from_metadata(text: str) -> tuple[str, ...]:
     """Read what Ultralytics writes: ``{0: 'person', 1: 'bicycle'}``, or a list."""
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all that literal_eval raises
         return ()
     if isinstance(value, dict):
         value = [value.get(index) for index in range(len(value))]

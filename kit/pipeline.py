@@ -32,10 +32,10 @@ from kit.inputs import Recipe
 from kit.manifest import Manifest, Origin, StageParity, TargetRecord
 from kit.progress import Progress, Silent
 from kit.repository import Content, Published
-from kit.sources.interface import Loaded, Reference
+from kit.sources.interface import Loaded
 from kit.stages import Stages
-from kit.types import Artifact, Entry, Interpretation, Model, Parity, Spec, Target, Tensor, Verification
-from kit.verify import Candidate, Verifier
+from kit.types import Artifact, Entry, Graphs, Interpretation, Model, Parity, Spec, Target, Tensor, Verification
+from kit.verify import Candidate, Standby, Verifier
 
 _GRAPH_TOOLS = ("onnx", "onnxruntime")
 
@@ -82,17 +82,6 @@ class _Plan:
     images: tuple[Path, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Graphs:
-    """The model at each step of its conversion."""
-
-    original: Model
-    reference: Reference | None
-    network: Model
-    meaning: Interpretation
-    served: Model
-
-
 def generate(spec: Spec, options: Options, progress: Progress | None = None) -> Result:
     """Make a model's folder and publish it; what stood there stands until the new one is whole.
 
@@ -100,13 +89,20 @@ def generate(spec: Spec, options: Options, progress: Progress | None = None) -> 
     """
     start = time.perf_counter()
     plan = _prepare(spec, options, progress or Silent())
-    with tempfile.TemporaryDirectory(prefix="kit-") as scratch, repository.workspace(options.output) as work:
-        graphs = _convert(plan, _load(plan, Path(scratch)))
+    with (
+        tempfile.TemporaryDirectory(prefix="kit-") as scratch,
+        repository.workspace(options.output) as work,
+        Standby(repository.staging_root(work), plan.stages.progress.note) as standby,
+    ):
+        loaded = _load(plan, Path(scratch))
+        if options.verify != "none" and not plan.stages.times[-1].cached:
+            standby.begin()  # it will be asked: nobody has seen this model before
+        graphs = _convert(plan, loaded)
         artifacts = _build(plan, graphs)
         content = _render(plan, graphs, artifacts)
         draft = _draft(plan, graphs, artifacts, content)
         entry = repository.stage(work, draft, plan.published, content)
-        parity, seen = _prove(plan, graphs, artifacts, content, entry)
+        parity, seen = _prove(plan, graphs, artifacts, content, entry, standby)
         evidence = _with_evidence(draft, manifest.summarize(parity), seen)
         finished = repository.complete(evidence, plan.published, content)
         entry = _publish(plan, entry, finished)
@@ -150,7 +146,7 @@ def _load(plan: _Plan, scratch: Path) -> Loaded:
     return loaded
 
 
-def _convert(plan: _Plan, loaded: Loaded) -> _Graphs:
+def _convert(plan: _Plan, loaded: Loaded) -> Graphs:
     """Simplify the network, decide what it means, put the contract around it, set the precision."""
     stages, original = plan.stages, loaded.model
     network = stages.cached(
@@ -163,7 +159,7 @@ def _convert(plan: _Plan, loaded: Loaded) -> _Graphs:
         Key(stage="interpret", inputs=(network.digest,), parameters=_meaning_parameters(plan.spec)),
         Interpretation,
         lambda _: contract.interpret(plan.spec, network),
-        lambda found: f"{found.task}: {found.reason}",
+        lambda found: _meaning_text(plan.spec, found),
     )
     served = stages.cached(
         Key(stage="contract", inputs=(network.digest,), parameters=meaning, tools=_GRAPH_TOOLS),
@@ -172,16 +168,15 @@ def _convert(plan: _Plan, loaded: Loaded) -> _Graphs:
         _signature_text,
     )
     level = precision.get(plan.spec.precision)
-    served = stages.cached(
+    served = stages.quietly(
         Key(stage=f"precision {level.name}", inputs=(served.digest,), tools=level.tools),
         Model,
         lambda folder: level.apply(served, folder),
-        _size_text,
     )
-    return _Graphs(original=original, reference=loaded.reference, network=network, meaning=meaning, served=served)
+    return Graphs(original=original, reference=loaded.reference, network=network, meaning=meaning, served=served)
 
 
-def _build(plan: _Plan, graphs: _Graphs) -> Mapping[str, Artifact]:
+def _build(plan: _Plan, graphs: Graphs) -> Mapping[str, Artifact]:
     """Make the file that Triton loads for each target."""
     return {target.name: _build_one(plan, graphs.served, target) for target in plan.targets}
 
@@ -195,7 +190,7 @@ def _build_one(plan: _Plan, served: Model, target: Target) -> Artifact:
     return plan.stages.quietly(key, Artifact, lambda folder: runtime.build(served, target, folder))
 
 
-def _render(plan: _Plan, graphs: _Graphs, artifacts: Mapping[str, Artifact]) -> Content:
+def _render(plan: _Plan, graphs: Graphs, artifacts: Mapping[str, Artifact]) -> Content:
     """Write every text of the model's folder but the manifest."""
     names = labels.find(plan.spec.labels, graphs.network, graphs.meaning)
     texts = {
@@ -209,7 +204,7 @@ def _render(plan: _Plan, graphs: _Graphs, artifacts: Mapping[str, Artifact]) -> 
     return Content(texts=texts, artifacts=tuple(different.values()), keep=plan.options.keep)
 
 
-def _config(plan: _Plan, graphs: _Graphs, target: Target, artifact: Artifact, *, labelled: bool) -> str:
+def _config(plan: _Plan, graphs: Graphs, target: Target, artifact: Artifact, *, labelled: bool) -> str:
     backend = target.backend(artifact.backend)
     assert backend is not None
     task = tasks.get(graphs.meaning.task)
@@ -227,7 +222,7 @@ def _config(plan: _Plan, graphs: _Graphs, target: Target, artifact: Artifact, *,
     )
 
 
-def _draft(plan: _Plan, graphs: _Graphs, artifacts: Mapping[str, Artifact], content: Content) -> Manifest:
+def _draft(plan: _Plan, graphs: Graphs, artifacts: Mapping[str, Artifact], content: Content) -> Manifest:
     """Return the manifest without what is still to be seen: parity and verification."""
     source = sources.resolve(plan.spec.source)
     tools = sorted({"onnxsim", *_GRAPH_TOOLS, *source.tools, *precision.get(plan.spec.precision).tools})
@@ -260,7 +255,12 @@ def _draft(plan: _Plan, graphs: _Graphs, artifacts: Mapping[str, Artifact], cont
 
 
 def _prove(
-    plan: _Plan, graphs: _Graphs, artifacts: Mapping[str, Artifact], content: Content, entry: Entry
+    plan: _Plan,
+    graphs: Graphs,
+    artifacts: Mapping[str, Artifact],
+    content: Content,
+    entry: Entry,
+    standby: Standby,
 ) -> tuple[tuple[Parity, ...], Mapping[str, Verification]]:
     """Compare every stage with the one before, while a real Triton loads what is staged."""
     candidates = tuple(
@@ -270,7 +270,7 @@ def _prove(
     recipe = Recipe(signature=graphs.served.signature, count=largest, images=plan.images)
     verifier = Verifier(
         stages=plan.stages, entry=entry, candidates=candidates, recipe=recipe, mode=plan.options.verify,
-        stand_in=lambda: _stand_in(plan, graphs, candidates[0].artifact),
+        stand_in=lambda: _stand_in(plan, graphs, candidates[0].artifact), standby=standby,
     )  # fmt: skip
     with verifier.beside() as verified:
         parity = _compare(plan, graphs, recipe, inputs.batch_sizes(graphs.original.signature, largest))
@@ -287,28 +287,20 @@ def _candidate(plan: _Plan, target: Target, artifact: Artifact, text: str) -> Ca
     )
 
 
-def _stand_in(plan: _Plan, graphs: _Graphs, artifact: Artifact) -> Candidate:
+def _stand_in(plan: _Plan, graphs: Graphs, artifact: Artifact) -> Candidate:
     """Return the model as a CPU would serve it: for a repository whose targets all need a GPU."""
     target = targets.load(verify.STAND_IN)
     return _candidate(plan, target, artifact, _config(plan, graphs, target, artifact, labelled=False))
 
 
-def _compare(plan: _Plan, graphs: _Graphs, recipe: Recipe, sizes: tuple[int, ...]) -> tuple[Parity, ...]:
+def _compare(plan: _Plan, graphs: Graphs, recipe: Recipe, sizes: tuple[int, ...]) -> tuple[Parity, ...]:
     """Hold each graph against the one before it."""
     digests = (graphs.original.digest, graphs.network.digest, graphs.served.digest, recipe.digest())
 
     def work(_: Path) -> tuple[Parity, ...]:
         from kit import compare
 
-        frames = recipe.make()
-        native = frames.mapped(lambda feeds: inputs.to_native(feeds, graphs.network.signature, graphs.meaning))
-        found = []
-        if graphs.reference is not None:
-            found.append(compare.check_export(graphs.original, graphs.reference, native, sizes))
-        found.append(compare.check_simplify(graphs.original, graphs.network, native, sizes))
-        if graphs.meaning.contract == "served":
-            found.append(compare.check_contract(graphs.network, graphs.served, graphs.meaning, frames, sizes))
-        return tuple(found)
+        return compare.check_stages(graphs, recipe.make(), sizes)
 
     key = Key(
         stage="compare",
@@ -367,6 +359,17 @@ def _facts(target: Target, backend: str) -> Mapping[str, object]:
 
 def _meaning_parameters(spec: Spec) -> tuple[object, ...]:
     return (spec.task, spec.contract, spec.normalization, spec.color, spec.thresholds)
+
+
+def _meaning_text(spec: Spec, meaning: Interpretation) -> str:
+    """Say what was recognised, and what was assumed where the model does not tell."""
+    text = f"{meaning.task}: {meaning.reason}"
+    normal = meaning.normalization
+    if normal is None or spec.normalization is not None:
+        return text
+    if not any(normal.mean):
+        return f"{text}; pixels / 255 assumed (--mean, --std)"
+    return f"{text}; mean {list(normal.mean)} and std {list(normal.std)} assumed (--mean, --std)"
 
 
 def _signature_text(model: Model) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -26,7 +27,7 @@ def write(
     """Add this run of one model to the report, in place of its last one; where that cannot be, do without."""
     path = place(output)
     try:
-        models = json.loads(path.read_text(encoding="utf-8"))["models"]
+        models = dict(json.loads(path.read_text(encoding="utf-8"))["models"])
     except (OSError, ValueError, KeyError, TypeError):
         models = {}
     models[manifest.name] = {
@@ -49,5 +50,6 @@ def write(
         partial.replace(path)
     except OSError:
         # The repository is published; a folder that cannot hold a report beside it is no reason to fail.
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
     return path

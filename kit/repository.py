@@ -24,6 +24,7 @@ from kit.errors import (
     ForeignRepositoryError,
     NotWritableError,
     RepositoryBusyError,
+    StageError,
 )
 from kit.manifest import Manifest
 from kit.types import Artifact, Entry
@@ -66,7 +67,7 @@ def survey(output: Path, name: str, *, alongside: bool, discard_edits: bool) -> 
         raise NotWritableError(f"{output} is a file; choose a folder with --output")
     _require_writable(output)
     _recover(output)
-    for folder in sorted(p for p in output.glob("*") if p.is_dir()):
+    for folder in sorted(p for p in output.glob("[!.]*") if p.is_dir()):
         if folder.name != name and alongside:
             continue
         if manifest.read(folder) is None:
@@ -75,6 +76,8 @@ def survey(output: Path, name: str, *, alongside: bool, discard_edits: bool) -> 
                 f"{folder} was not written by kit, so nothing is written to {output}; choose another --output{remedy}"
             )
     live = output / name
+    if live.exists() and not live.is_dir():
+        raise ForeignRepositoryError(f"{live} is a file that kit did not write; choose another --output or --name")
     found = manifest.read(live)
     if found is None:
         return Published(path=live)
@@ -121,6 +124,7 @@ def workspace(output: Path) -> Iterator[Path]:
     Raises ``NotWritableError`` and ``DiskFullError``.
     """
     root = _workspace_root(output)
+    made = [root, *(p for p in root.parents if not p.exists())]
     with disk.translated(output):
         folder, lock = _claim(root)
     try:
@@ -128,17 +132,18 @@ def workspace(output: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
-        with suppress(OSError):  # another run's staging is in it
-            root.rmdir()
+        with suppress(OSError):  # another run's staging is in it, or the repository
+            for empty in made:
+                empty.rmdir()
 
 
 def stage(folder: Path, draft: Manifest, published: Published, content: Content) -> Entry:
-    """Write a model's whole folder into the workspace ``folder`` and return it.
+    """Write a model's whole folder into the workspace ``folder``; return it in ``staging_root(folder)``.
 
-    Raises ``NotWritableError`` and ``DiskFullError``.
+    A server that looks there sees it whole or not at all. Raises ``NotWritableError`` and ``DiskFullError``.
     """
     model = folder / draft.name
-    shutil.rmtree(model, ignore_errors=True)
+    place = staging_root(folder) / draft.name
     with disk.translated(published.path.parent):
         model.mkdir()
         for number in _kept(published, draft.version, content.keep):
@@ -146,12 +151,20 @@ def stage(folder: Path, draft: Manifest, published: Published, content: Content)
         version = model / str(draft.version)
         version.mkdir()
         for artifact in content.artifacts:
-            shutil.copyfile(artifact.path, version / artifact.filename)
+            _bring(artifact, published, version)
         for path, text in content.texts.items():
             (model / path).parent.mkdir(exist_ok=True)
             (model / path).write_text(text, encoding="utf-8")
         write_manifest(model, complete(draft, published, content))
-    return Entry(name=draft.name, path=model, version=draft.version, changed=True)
+        model.rename(place)
+    return Entry(name=draft.name, path=place, version=draft.version, changed=True)
+
+
+def staging_root(folder: Path) -> Path:
+    """Return the repository inside a workspace, made if need be: empty, or with one staged model in it."""
+    root = folder / "repository"
+    root.mkdir(exist_ok=True)
+    return root
 
 
 def write_manifest(model: Path, finished: Manifest) -> None:
@@ -196,6 +209,21 @@ def _kept(published: Published, version: int, keep: int) -> list[int]:
         return []
     old = sorted((int(n) for n in published.manifest.versions if int(n) < version), reverse=True)
     return old[:keep]
+
+
+def _bring(artifact: Artifact, published: Published, version: Path) -> None:
+    """Put an artifact into its version's folder: the very file where that is published already, else a copy.
+
+    Triton compares the times of files: a model that did not change is not read again.
+    """
+    target, path = version / artifact.filename, f"{version.name}/{artifact.filename}"
+    known = published.manifest.files.get(path) if published.manifest and not published.edited else None
+    if known == artifact.digest:
+        disk.link_or_copy(published.path / path, target)
+        return
+    shutil.copyfile(artifact.path, target)
+    if file_digest(target) != artifact.digest:
+        raise StageError(f"{artifact.path} was changed since it was made; delete it with: kit cache --clear")
 
 
 def _carry_over(source: Path, target: Path) -> None:
@@ -299,12 +327,16 @@ def _recover(output: Path) -> None:
     """Put back what a run that was killed between two renames had moved aside."""
     if not output.exists():
         return
-    for aside in _workspace_root(output).glob(f"{_PREVIOUS}*"):
-        live = output / aside.name.removeprefix(_PREVIOUS)
-        if live.exists():
-            shutil.rmtree(aside, ignore_errors=True)
-        else:
-            aside.rename(live)
+    root = _workspace_root(output)
+    if not any(root.glob(f"{_PREVIOUS}*")):
+        return
+    with disk.translated(output), _locked(output):  # or a run that is between the two just now
+        for aside in root.glob(f"{_PREVIOUS}*"):
+            live = output / aside.name.removeprefix(_PREVIOUS)
+            if live.exists():
+                shutil.rmtree(aside, ignore_errors=True)
+            else:
+                aside.rename(live)
 
 
 def _text_digest(text: str) -> str:

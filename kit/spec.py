@@ -9,7 +9,12 @@ from kit import sources
 from kit.errors import InvalidModelNameError, UsageError
 from kit.types import Normalization, Spec, Thresholds
 
+_LEAST_STD = 1e-6
+_MOST = 1e6
+"""Beyond these, FP32 has no room for what pixels become."""
+
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_LONGEST_NAME = 200  # a file name has 255 bytes, and ours have something in front of the model's name
 _UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -46,12 +51,13 @@ def check_name(name: str, *, given: bool) -> None:
 
     Raises ``InvalidModelNameError`` with a name that would do.
     """
-    if _NAME.fullmatch(name) and ".." not in name:
+    if _NAME.fullmatch(name) and ".." not in name and len(name) <= _LONGEST_NAME:
         return
-    better = re.sub(r"\.{2,}", ".", _UNFIT.sub("-", name)).strip("-.") or "model"
+    better = re.sub(r"\.{2,}", ".", _UNFIT.sub("-", name)).strip("-.")[:64] or "model"
     whose = "model name" if given else "the source gives the model name"
     raise InvalidModelNameError(
-        f'{whose} "{name}": letters, digits, "_", "-" and "." only, and no ".."; for example --name {better}'
+        f'{whose} "{name}": letters, digits, "_", "-" and "." only, no ".." and at most {_LONGEST_NAME} of them; '
+        f"for example --name {better}"
     )
 
 
@@ -69,8 +75,8 @@ def normalization(mean: tuple[float, ...] | None, std: tuple[float, ...] | None)
     """Return the normalisation that was asked for, or None where nothing was. Raises ``UsageError``."""
     if mean is None and std is None:
         return None
-    if std is not None and 0.0 in std:
-        raise UsageError("std of 0: pixels are divided by it")
+    if std is not None and any(abs(value) < _LEAST_STD for value in std):
+        raise UsageError(f"std {min(std, key=abs)}: pixels are divided by it; for example 0.229")
     count = len(mean or std or ())
     made = Normalization(mean=mean or (0.0,) * count, std=std or (1.0,) * count)
     if len(made.mean) != len(made.std):
@@ -82,7 +88,7 @@ def parse_shape(text: str | None) -> tuple[int, ...] | None:
     """Return ``3x640x640`` as numbers. Raises ``UsageError``."""
     if text is None:
         return None
-    if not re.fullmatch(r"\d+(x\d+)*", text) or "0" in text.split("x"):
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}(x0*[1-9][0-9]{0,8})*", text):
         raise UsageError(f'shape "{text}": numbers joined by x and no batch, for example 3x640x640')
     return tuple(int(size) for size in text.split("x"))
 
@@ -92,9 +98,12 @@ def parse_numbers(text: str | None) -> tuple[float, ...] | None:
     if text is None:
         return None
     try:
-        return tuple(float(value) for value in text.split(","))
-    except ValueError as error:
-        raise UsageError(f'"{text}": numbers joined by commas, for example 0.485,0.456,0.406') from error
+        values = tuple(float(value) for value in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or not all(abs(value) <= _MOST for value in values):  # NaN neither
+        raise UsageError(f'"{text}": numbers joined by commas, for example 0.485,0.456,0.406')
+    return values
 
 
 def output_folder(text: str) -> Path:

@@ -42,7 +42,8 @@ class Stages:
     def quietly(self, key: Key, kind: type[T], build: Callable[[Path], T]) -> T:
         """Do as ``cached`` does, for what is too small to be told."""
         with disk.translated(self.cache.root):
-            return self.cache.find(key, kind) or self.cache.make(key, kind, build)
+            found = self.cache.find(key, kind)
+            return self.cache.make(key, kind, build) if found is None else found
 
     def finished(self, stage: str, result: str, start: float, *, cached: bool = False) -> None:
         """Record that a stage which began at ``start`` (``time.perf_counter``) has ended."""

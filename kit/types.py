@@ -7,9 +7,10 @@ Digests are ``sha256`` in lower-case hex.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 class DataType(enum.Enum):
@@ -248,6 +249,17 @@ class Interpretation:
     color: str
     thresholds: Thresholds | None
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graphs:
+    """The model at each step of its conversion; ``reference`` runs the source itself where that is not ONNX."""
+
+    original: Model
+    reference: Callable[[dict[str, Any]], dict[str, Any]] | None
+    network: Model
+    meaning: Interpretation
+    served: Model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from kit.cache import Key, tool_version
@@ -62,6 +63,42 @@ class Candidate:
         return tuple(sorted({1, max(1, self.max_batch_size)}))
 
 
+class Standby:
+    """A server without models, which can be started while there is nothing to load yet.
+
+    ``repository`` may be empty until then. Leaving the ``with`` block kills the server.
+    """
+
+    def __init__(self, repository: Path, announce: Callable[[str], None]) -> None:
+        self._options = ServerOptions(repository=repository, load_at_start=False)
+        self._announce = announce
+        self._side = ThreadPoolExecutor(max_workers=1)
+        self._server: Future[RunningServer] | None = None
+
+    def __enter__(self) -> Standby:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._side.shutdown(cancel_futures=True)
+        if self._server is not None and not self._server.cancelled() and self._server.exception() is None:
+            self._server.result().kill()
+
+    def begin(self) -> None:
+        """Start the server in the background, if that needs no download and it can run here."""
+        if self._server is None and embedded.unavailable_reason() is None and environment.is_made():
+            self._server = self._side.submit(embedded.start, self._options, self._announce)
+
+    def take(self) -> RunningServer:
+        """Return the server, started now if need be. Raises a ``ServerError``."""
+        if self._server is None:
+            made: Future[RunningServer] = Future()
+            made.set_result(embedded.start(self._options, self._announce))
+            self._server = made
+        return self._server.result()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verifier:
     """Decides what a real server has still to be asked, and asks it. ``mode``: see ``pipeline.Options``."""
@@ -72,6 +109,7 @@ class Verifier:
     recipe: Recipe
     mode: str
     stand_in: Callable[[], Candidate]
+    standby: Standby
 
     @contextmanager
     def beside(self) -> Iterator[Callable[[], Mapping[str, Verification]]]:
@@ -100,12 +138,10 @@ class Verifier:
         made = environment.prepare((c.artifact.backend for c in wanted), self.stages.progress.note)
         exact = bool(list(made.packages.glob(f"onnxruntime-{tool_version('onnxruntime')}.dist-info")))
         tolerance = 0.0 if exact else _OTHER_KERNELS
-        options = ServerOptions(
-            repository=self.entry.path.parent, config_name=wanted[0].target.name, load_at_start=False
-        )
+        server = self.standby.take()
         # Leaving by an error kills the server first; then the thread beside it fails fast and is joined.
-        with ThreadPoolExecutor(max_workers=1) as side, embedded.running(options, self.stages.progress.note) as server:
-            job = side.submit(answers, server, self.entry.name, wanted, self.recipe, tolerance)
+        with ThreadPoolExecutor(max_workers=1) as side, _killed(server):
+            job = side.submit(answers, server, self.entry, wanted, self.recipe, tolerance)
 
             def verdict() -> Mapping[str, Verification]:
                 start = time.perf_counter()
@@ -200,25 +236,35 @@ class Verifier:
                    tools=("onnxruntime",))  # fmt: skip
 
 
+@contextmanager
+def _killed(server: RunningServer) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        server.kill()
+
+
 def answers(
-    server: RunningServer, name: str, candidates: tuple[Candidate, ...], recipe: Recipe, tolerance: float
+    server: RunningServer, entry: Entry, candidates: tuple[Candidate, ...], recipe: Recipe, tolerance: float
 ) -> None:
     """Load a staged model under each configuration and compare what it answers at each batch size.
 
-    The first configuration is read by the server from the folder itself. With the same number of threads and
-    the same version, ONNX Runtime runs the same kernels: the answers are then equal to the bit (``tolerance`` 0).
+    A configuration that is the folder's ``config.pbtxt`` is read by the server from there, others are sent to it.
+    With the same number of threads and the same version, ONNX Runtime runs the same kernels: the answers are then
+    equal to the bit (``tolerance`` 0).
     Raises ``ModelLoadError`` with Triton's reason and ``VerificationError``.
     """
     from tritonclient.grpc import InferenceServerClient
 
     samples = recipe.make()
     with ThreadPoolExecutor(max_workers=1) as side, InferenceServerClient(server.grpc_url) as client:
-        for index, candidate in enumerate(candidates):
+        default = (entry.path / "config.pbtxt").read_text(encoding="utf-8")
+        for candidate in candidates:
             # ONNX Runtime answers while Triton is loading.
             expected = side.submit(_expected, candidate, samples)
-            _load(server, client, name, candidate.text if index else None)
+            _load(server, client, entry.name, None if candidate.text == default else candidate.text)
             for size in candidate.batches:
-                got = _infer(client, name, candidate.artifact.signature, samples.batch(size))
+                got = _infer(client, entry.name, candidate.artifact.signature, samples.batch(size))
                 where = f"{candidate.target.name}, batch {size}"
                 _require_equal(where, expected.result()[size], got, tolerance)
 

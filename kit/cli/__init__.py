@@ -13,7 +13,7 @@ import sys
 import click
 
 from kit import __version__
-from kit.errors import KitError, suggestion
+from kit.errors import InvalidSpecError, KitError, TargetFileError, suggestion
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
@@ -60,13 +60,20 @@ def _summary(name: str) -> str:
     return first.strip('"').removeprefix(f"kit {name}: ").rstrip(".")
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="kit")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """From a vision model to a Triton model repository that a real Triton has answered.
 
     Start with:  kit generate model.onnx  &&  kit serve model_repository
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -81,7 +88,8 @@ def run(arguments: list[str] | None = None) -> int:
         print(f"kit: {_one_line(error.format_message())}{_where_help_is(error)}", file=sys.stderr)
         return error.exit_code
     except KitError as error:
-        print(f"kit: {error}", file=sys.stderr)
+        listed = isinstance(error, (InvalidSpecError, TargetFileError))  # all problems at once, one a line
+        print(f"kit: {error if listed else _one_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         # The reader (head, less) has gone; Python would complain once more while it closes stdout.

@@ -13,6 +13,7 @@ from rich.text import Text
 from kit.pipeline import Result
 
 _STAGE_WIDTH = 14
+_WORDS = {"live": "verified", "weights": "model verified", "offline": "NOT VERIFIED", "none": "NOT VERIFIED"}
 _MARK = {"live": "green", "weights": "yellow", "offline": "red", "none": "red"}
 
 
@@ -67,11 +68,7 @@ def result_lines(result: Result) -> Iterator[Text]:
     for name, record in result.manifest.targets.items():
         seen = record.verification
         line = Text(f"  {name:16s}")
-        line.append(f"{_words(seen.level):9s}", style=_MARK[seen.level])
+        line.append(f"{_WORDS[seen.level]:15s}", style=_MARK[seen.level])
         line.append(f" {seen.reason or seen.server or ''}", style="dim")
         yield line
     yield Text(f"\nserve it:  kit serve {entry.path.parent}", style="dim")
-
-
-def _words(level: str) -> str:
-    return {"live": "verified", "weights": "model verified", "offline": "NOT VERIFIED", "none": "NOT VERIFIED"}[level]

@@ -45,18 +45,18 @@ from kit.cli import _options
     show_default=True,
     help="Channel order that the network was trained on; clients always send RGB.",
 )
-@click.option("--max-batch-size", type=click.IntRange(min=0), help="Largest batch.  [default: the target's]")
-@click.option("--instances", "instance_count", type=click.IntRange(min=1), help="Copies.  [default: the target's]")
+@click.option("--max-batch-size", type=click.IntRange(0, 1024), help="Largest batch.  [default: the target's]")
+@click.option("--instances", "instance_count", type=click.IntRange(1, 1024), help="Copies.  [default: the target's]")
 @click.option(
     "--queue-delay-us",
     "max_queue_delay_us",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 60_000_000),
     help="How long a batch may wait to fill, us.  [default: the target's]",
 )
 @click.option(
     "--threads",
     "intra_op_threads",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 1024),
     help="CPU threads per instance, 0 for all.  [default: the target's]",
 )
 @click.option("--calibration", type=click.Path(path_type=Path), metavar="DIR", help="Real images to compare on.")

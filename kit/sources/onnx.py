@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 from kit.cache import file_digest
@@ -17,12 +19,11 @@ class OnnxFile:
 
     def claims(self, source: str) -> bool:
         """Any existing path, and whatever ends like a file: a mistyped path is no Python module."""
-        path = Path(source)
-        return path.exists() or path.suffix == ".onnx" or ("/" in source and ":" not in source)
+        return os.path.exists(source) or source.endswith(".onnx") or ("/" in source and ":" not in source)  # noqa: PTH110
 
     def origin(self, source: str) -> str:
-        """Return the file's name without its folder."""
-        return Path(source).name
+        """Return the file's name without its folder, as Unicode."""
+        return os.fsencode(Path(source).name).decode(errors="replace")
 
     def model_name(self, source: str) -> str:
         """Return the file's name without its ending."""
@@ -31,9 +32,11 @@ class OnnxFile:
     def fingerprint(self, source: str) -> str:
         """Return the digest of the file's bytes."""
         path = Path(source)
-        if path.is_dir():
-            raise SourceNotFoundError(f"{source} is a folder; give the path of an .onnx file")
         try:
+            mode = path.stat().st_mode
+            if not stat.S_ISREG(mode):
+                what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+                raise SourceNotFoundError(f"{source} is {what}; give the path of an .onnx file")
             return file_digest(path)
         except FileNotFoundError as error:
             raise SourceNotFoundError(f"{source} does not exist{_neighbours(path)}") from error
