@@ -56,6 +56,8 @@ def read(path: Path) -> onnx.ModelProto:
             ) from error
         raise NotOnnxError(f"{path.name} is not an ONNX file; give a file that torch.onnx.export wrote") from error
     _require_a_graph(model, path, data)
+    if not all(isinstance(name, str) for name in _names(model.graph)):  # protobuf gives bytes that are no UTF-8 as such
+        raise NotOnnxError(f"{path.name} has names that are no text; copy or export it again")
     outside = sorted({e.value for t in model.graph.initializer for e in t.external_data if e.key == "location"})
     if outside:
         raise UnsupportedModelError(
@@ -108,7 +110,10 @@ def describe(path: Path, digest: str) -> Model:
     """
     import onnx
 
-    signature = session_signature(session(path))
+    try:
+        signature = session_signature(session(path))
+    except UnicodeDecodeError as error:
+        raise UnsupportedModelError(f"{path.name} has names that are no text; copy or export it again") from error
     if narrow := [t.name for t in (*signature.inputs, *signature.outputs) if t.dtype is DataType.BF16]:
         raise UnsupportedModelError(
             f"{', '.join(narrow)}: BF16, in which no answer can be compared; put a Cast to FP32 at the model's edge"
@@ -184,6 +189,13 @@ def _require_a_graph(model: onnx.ModelProto, path: Path, data: bytes) -> None:
         raise TruncatedOnnxError(f"{path.name} ends after {len(data):,} bytes; copy or export it again")
     what = "is empty" if not data else "is not an ONNX file"
     raise NotOnnxError(f"{path.name} {what}; give a file that torch.onnx.export wrote")
+
+
+def _names(graph: onnx.GraphProto) -> Iterator[object]:
+    for node in graph.node:
+        yield from (node.name, *node.input, *node.output)
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        yield value.name
 
 
 def _looks_truncated(data: bytes) -> bool:

@@ -114,7 +114,8 @@ def generate(spec: Spec, options: Options, progress: Progress | None = None) -> 
 def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
     """Find every mistake that can be found before any work."""
     facts = tuple(targets.load(name, options.target_folders) for name in spec.targets)
-    precision.get(spec.precision)
+    for target in facts:
+        precision.get(_precision_of(spec, target))
     if spec.task is not None:
         tasks.get(spec.task)
     sources.resolve(spec.source)
@@ -147,7 +148,7 @@ def _load(plan: _Plan, scratch: Path) -> Loaded:
 
 
 def _convert(plan: _Plan, loaded: Loaded) -> Graphs:
-    """Simplify the network, decide what it means, put the contract around it, set the precision."""
+    """Simplify the network, decide what it means, put the contract around it."""
     stages, original = plan.stages, loaded.model
     network = stages.cached(
         Key(stage="simplify", inputs=(original.digest,), tools=("onnxsim", *_GRAPH_TOOLS)),
@@ -167,27 +168,24 @@ def _convert(plan: _Plan, loaded: Loaded) -> Graphs:
         lambda folder: contract.fuse(network, meaning, folder),
         _signature_text,
     )
-    level = precision.get(plan.spec.precision)
-    served = stages.quietly(
-        Key(stage=f"precision {level.name}", inputs=(served.digest,), tools=level.tools),
-        Model,
-        lambda folder: level.apply(served, folder),
-    )
     return Graphs(original=original, reference=loaded.reference, network=network, meaning=meaning, served=served)
 
 
 def _build(plan: _Plan, graphs: Graphs) -> Mapping[str, Artifact]:
-    """Make the file that Triton loads for each target."""
+    """Make the file that Triton loads for each target, in the target's precision."""
     return {target.name: _build_one(plan, graphs.served, target) for target in plan.targets}
 
 
 def _build_one(plan: _Plan, served: Model, target: Target) -> Artifact:
+    level = precision.get(_precision_of(plan.spec, target))
+    key = Key(stage=f"precision {level.name}", inputs=(served.digest,), tools=level.tools)
+    precise = plan.stages.quietly(key, Model, lambda folder: level.apply(served, folder))
     runtime = runtimes.choose(target)
     key = Key(
-        stage=f"build {runtime.name}", inputs=(served.digest,), parameters=_facts(target, runtime.name),
+        stage=f"build {runtime.name}", inputs=(precise.digest,), parameters=_facts(target, runtime.name),
         tools=runtime.tools,
     )  # fmt: skip
-    return plan.stages.quietly(key, Artifact, lambda folder: runtime.build(served, target, folder))
+    return plan.stages.quietly(key, Artifact, lambda folder: runtime.build(precise, target, folder))
 
 
 def _render(plan: _Plan, graphs: Graphs, artifacts: Mapping[str, Artifact]) -> Content:
@@ -225,7 +223,8 @@ def _config(plan: _Plan, graphs: Graphs, target: Target, artifact: Artifact, *, 
 def _draft(plan: _Plan, graphs: Graphs, artifacts: Mapping[str, Artifact], content: Content) -> Manifest:
     """Return the manifest without what is still to be seen: parity and verification."""
     source = sources.resolve(plan.spec.source)
-    tools = sorted({"onnxsim", *_GRAPH_TOOLS, *source.tools, *precision.get(plan.spec.precision).tools})
+    levels = {t.name: precision.get(_precision_of(plan.spec, t)) for t in plan.targets}
+    tools = sorted({"onnxsim", *_GRAPH_TOOLS, *source.tools, *(tool for p in levels.values() for tool in p.tools)})
     unseen = Verification(target="", level="none", server=None)
     return Manifest(
         name=plan.spec.name,
@@ -245,7 +244,7 @@ def _draft(plan: _Plan, graphs: Graphs, artifacts: Mapping[str, Artifact], conte
             t.name: TargetRecord(
                 config=f"configs/{t.name}.pbtxt",
                 backend=artifacts[t.name].backend,
-                precision=plan.spec.precision,
+                precision=levels[t.name].name,
                 facts=_facts(t, artifacts[t.name].backend),
                 verification=unseen,
             )
@@ -338,6 +337,10 @@ def _is_known(plan: _Plan, finished: Manifest) -> bool:
 def _with_evidence(draft: Manifest, parity: tuple[StageParity, ...], seen: Mapping[str, Verification]) -> Manifest:
     records = {name: replace(r, verification=seen.get(name, r.verification)) for name, r in draft.targets.items()}
     return replace(draft, parity=parity, targets=records)
+
+
+def _precision_of(spec: Spec, target: Target) -> str:
+    return spec.precision or target.defaults.precision
 
 
 def _max_batch(plan: _Plan, target: Target, artifact: Artifact) -> int:

@@ -255,7 +255,8 @@ def _precision_mode(target: Target, spec: Spec) -> Mapping[str, str]:
     https://docs.nvidia.com/deeplearning/tensorrt/11.4.0/api/migration/tensorrt-10x-to-11x-c-api-reference.html
     """
     major = int((target.stack.tensorrt_version or "11").split(".")[0])
-    return {} if major >= 11 or spec.precision == "fp32" else {"precision_mode": spec.precision.upper()}
+    precision = spec.precision or target.defaults.precision
+    return {} if major >= 11 or precision == "fp32" else {"precision_mode": precision.upper()}
 
 
 def _cache_prefix(backend: Backend, digest: str | None) -> Mapping[str, str]:

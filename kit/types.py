@@ -213,14 +213,14 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What the user asked for: one model, its task and its targets. None means: decide from the model."""
+    """What the user asked for: one model, its task and its targets. None means: decide from the model or target."""
 
     source: str
     name: str
     targets: tuple[str, ...]
     task: str | None = None
     contract: str = "served"
-    precision: str = "fp32"
+    precision: str | None = None
     labels: Path | None = None
     normalization: Normalization | None = None
     color: str = "rgb"

@@ -30,7 +30,7 @@ from kit.cli import _options
     show_default=True,
     help="served: UINT8 frames in, detections or probabilities out. native: the model's own tensors.",
 )
-@click.option("--precision", metavar="NAME", default="fp32", show_default=True, help="Precision of the weights.")
+@click.option("--precision", metavar="NAME", help="Precision of the weights.  [default: the target's]")
 @click.option("--output", metavar="DIR", default="model_repository", show_default=True, help="The repository.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Class names, one a line.")
 @click.option("--score-threshold", type=float, default=0.25, show_default=True, help="Detections below are dropped.")

@@ -13,6 +13,8 @@ The graph uses standard ONNX operators only, so that every runtime takes it.
 
 from __future__ import annotations
 
+from string import Template
+
 from kit.tasks.interface import Arrays, Head
 from kit.types import DataType, Interpretation, Model, Normalization, Thresholds
 
@@ -22,6 +24,67 @@ _MOST_CANDIDATES = 1000
 
 _REDUCE_AXES_ARE_INPUTS = 18
 """Since this opset ReduceMax takes its axes as an input: https://onnx.ai/onnx/operators/onnx__ReduceMax.html"""
+
+
+_GRAPH = Template("""
+<ir_version: $ir_version, opset_import: ["": $opset]>
+detect (float[batch, $channels, $anchors] raw) =>
+  (int32[batch, 1] num, float[batch, $most, 4] boxes,
+   float[batch, $most] scores, int32[batch, $most] classes)
+{
+  parts = Constant <value = int64[3] {2, 2, $classes}> ()
+  centre, size, probabilities = Split <axis = 1> (raw, parts)
+  half_factor = Constant <value = float {0.5}> ()
+  half = Mul (size, half_factor)
+  low = Sub (centre, half)
+  high = Add (centre, half)
+  corner_rows = Concat <axis = 1> (low, high)
+  corners = Transpose <perm = [0, 2, 1]> (corner_rows)
+
+  $best
+  best_class = ArgMax <axis = 1, keepdims = 0> (probabilities)
+  k = Constant <value = int64[1] {$candidates}> ()
+  candidate_score, candidate = TopK <axis = 1, largest = 1, sorted = 1> (best, k)
+  candidate_class = GatherElements <axis = 1> (best_class, candidate)
+  axis_last = Constant <value = int64[1] {2}> ()
+  candidate_column = Unsqueeze (candidate, axis_last)
+  candidate_box = GatherND <batch_dims = 1> (corners, candidate_column)
+
+  axis_class = Constant <value = int64[1] {1}> ()
+  score_row = Unsqueeze (candidate_score, axis_class)
+  class_row = Unsqueeze (candidate_class, axis_class)
+  class_index = Constant <value = int64[1, $classes, 1] {$class_indices}> ()
+  is_class = Equal (class_row, class_index)
+  zero = Constant <value = float {0}> ()
+  score_per_class = Where (is_class, score_row, zero)
+  most = Constant <value = int64 {$rows}> ()
+  iou = Constant <value = float {$iou}> ()
+  least = Constant <value = float {$score}> ()
+  selected = NonMaxSuppression (candidate_box, score_per_class, most, iou, least)
+
+  frame_and_candidate = Constant <value = int64[2] {0, 2}> ()
+  survivor = Gather <axis = 1> (selected, frame_and_candidate)
+  survivor_score = GatherND (candidate_score, survivor)
+  nothing = Mul (candidate_score, zero)
+  sparse_score = ScatterND (nothing, survivor, survivor_score)
+  row_count = Constant <value = int64[1] {$rows}> ()
+  row_score, row = TopK <axis = 1, largest = 1, sorted = 1> (sparse_score, row_count)
+  row_class = GatherElements <axis = 1> (candidate_class, row)
+  row_column = Unsqueeze (row, axis_last)
+  row_box = GatherND <batch_dims = 1> (candidate_box, row_column)
+
+  present = Greater (row_score, zero)
+  present_column = Unsqueeze (present, axis_last)
+  box_or_zero = Where (present_column, row_box, zero)
+  none = Constant <value = int64 {-1}> ()
+  class_or_none = Where (present, row_class, none)
+  present_int = Cast <to = 6> (present)
+  axis_row = Constant <value = int64[1] {1}> ()
+  num = ReduceSum <keepdims = 1> (present_int, axis_row)
+  class_int = Cast <to = 6> (class_or_none)
+  $outputs
+}
+""")
 
 
 class Detect:
@@ -64,72 +127,26 @@ class Detect:
         anchors = model.signature.outputs[0].shape[2]
         candidates = _candidates(anchors, limits)
         rows = min(limits.max_detections, candidates)
-        padding = limits.max_detections - rows
         if model.opset >= _REDUCE_AXES_ARE_INPUTS:
             best = """axis_1 = Constant <value = int64[1] {1}> ()
               best = ReduceMax <keepdims = 0> (probabilities, axis_1)"""
         else:
             best = "best = ReduceMax <axes = [1], keepdims = 0> (probabilities)"
-        class_indices = ", ".join(str(index) for index in range(classes))
-        return f"""
-            <ir_version: {model.ir_version}, opset_import: ["": {model.opset}]>
-            detect (float[batch, {_BOX + classes}, {anchors if anchors != -1 else "anchors"}] raw) =>
-              (int32[batch, 1] num, float[batch, {limits.max_detections}, 4] boxes,
-               float[batch, {limits.max_detections}] scores, int32[batch, {limits.max_detections}] classes)
-            {{
-              parts = Constant <value = int64[3] {{2, 2, {classes}}}> ()
-              centre, size, probabilities = Split <axis = 1> (raw, parts)
-              half_factor = Constant <value = float {{0.5}}> ()
-              half = Mul (size, half_factor)
-              low = Sub (centre, half)
-              high = Add (centre, half)
-              corner_rows = Concat <axis = 1> (low, high)
-              corners = Transpose <perm = [0, 2, 1]> (corner_rows)
-
-              {best}
-              best_class = ArgMax <axis = 1, keepdims = 0> (probabilities)
-              k = Constant <value = int64[1] {{{candidates}}}> ()
-              candidate_score, candidate = TopK <axis = 1, largest = 1, sorted = 1> (best, k)
-              candidate_class = GatherElements <axis = 1> (best_class, candidate)
-              axis_last = Constant <value = int64[1] {{2}}> ()
-              candidate_column = Unsqueeze (candidate, axis_last)
-              candidate_box = GatherND <batch_dims = 1> (corners, candidate_column)
-
-              axis_class = Constant <value = int64[1] {{1}}> ()
-              score_row = Unsqueeze (candidate_score, axis_class)
-              class_row = Unsqueeze (candidate_class, axis_class)
-              class_index = Constant <value = int64[1, {classes}, 1] {{{class_indices}}}> ()
-              is_class = Equal (class_row, class_index)
-              zero = Constant <value = float {{0}}> ()
-              score_per_class = Where (is_class, score_row, zero)
-              most = Constant <value = int64 {{{rows}}}> ()
-              iou = Constant <value = float {{{limits.iou!r}}}> ()
-              least = Constant <value = float {{{limits.score!r}}}> ()
-              selected = NonMaxSuppression (candidate_box, score_per_class, most, iou, least)
-
-              frame_and_candidate = Constant <value = int64[2] {{0, 2}}> ()
-              survivor = Gather <axis = 1> (selected, frame_and_candidate)
-              survivor_score = GatherND (candidate_score, survivor)
-              nothing = Mul (candidate_score, zero)
-              sparse_score = ScatterND (nothing, survivor, survivor_score)
-              row_count = Constant <value = int64[1] {{{rows}}}> ()
-              row_score, row = TopK <axis = 1, largest = 1, sorted = 1> (sparse_score, row_count)
-              row_class = GatherElements <axis = 1> (candidate_class, row)
-              row_column = Unsqueeze (row, axis_last)
-              row_box = GatherND <batch_dims = 1> (candidate_box, row_column)
-
-              present = Greater (row_score, zero)
-              present_column = Unsqueeze (present, axis_last)
-              box_or_zero = Where (present_column, row_box, zero)
-              none = Constant <value = int64 {{-1}}> ()
-              class_or_none = Where (present, row_class, none)
-              present_int = Cast <to = 6> (present)
-              axis_row = Constant <value = int64[1] {{1}}> ()
-              num = ReduceSum <keepdims = 1> (present_int, axis_row)
-              class_int = Cast <to = 6> (class_or_none)
-              {_outputs(padding)}
-            }}
-        """
+        return _GRAPH.substitute(
+            ir_version=model.ir_version,
+            opset=model.opset,
+            channels=_BOX + classes,
+            anchors=anchors if anchors != -1 else "anchors",
+            most=limits.max_detections,
+            classes=classes,
+            best=best,
+            candidates=candidates,
+            class_indices=", ".join(str(index) for index in range(classes)),
+            rows=rows,
+            iou=repr(limits.iou),
+            score=repr(limits.score),
+            outputs=_outputs(limits.max_detections - rows),
+        )
 
     def reference(self, raw: Arrays, meaning: Interpretation) -> Arrays:
         """Greedy NMS, one class and one box at a time."""
