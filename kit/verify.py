@@ -63,6 +63,12 @@ class Candidate:
         return tuple(sorted({1, max(1, self.max_batch_size)}))
 
 
+def _elsewhere(target: Target) -> str:
+    """Say where a live answer was seen on another kind of machine than the target's: the server is x86-64 only."""
+    architecture = target.device.architecture
+    return "" if architecture == "x86_64" else f"by {_SERVER} on x86_64; not run on {architecture}"
+
+
 class Standby:
     """A server without models, which can be started while there is nothing to load yet.
 
@@ -190,7 +196,7 @@ class Verifier:
         cache = replace(self.stages.cache, fresh=False) if fresh or self.stages.cache.fresh else self.stages.cache
         live = cache.find(self._live_key(candidate), Verification)
         if live is not None and candidate.runs_here:
-            return replace(live, target=candidate.target.name)
+            return replace(live, target=candidate.target.name, reason=_elsewhere(candidate.target))
         weights = cache.find(self._weights_key(candidate), Verification)
         assert weights is not None
         why = "this configuration was read back and held to Triton's rules"

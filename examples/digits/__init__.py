@@ -1,0 +1,1 @@
+"""A small detector of handwritten digits: scenes, network, training, export and evaluation."""
