@@ -93,7 +93,7 @@ def command(
     as_json: bool,
     **given: Any,
 ) -> None:
-    r"""Convert SOURCE and publish it as a model in a Triton repository, once a real Triton has answered with it.
+    """Convert SOURCE and publish it as a model in a Triton repository, once a real Triton has answered with it.
 
     SOURCE is an .onnx file, or package.module:callable for a PyTorch nn.Module.
 
@@ -101,7 +101,7 @@ def command(
     kit generate digits.onnx
     kit generate digits.onnx --target x86-cpu --target t4 --target orin-nx-16gb
     kit generate mynet.model:build --input-shape 3x640x640
-    """
+    """  # noqa: D301 (click takes the backspace itself as "do not wrap")
     from kit import pipeline, spec
     from kit.cli._display import Display, result_lines
     from kit.types import Thresholds
