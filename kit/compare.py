@@ -103,6 +103,8 @@ def difference(output: str, expected: Array, got: Array) -> Difference:
     Integers, booleans and strings are compared for equality: ``maximum`` is then their distance, or 1.
     """
     batch = expected.shape[0] if expected.ndim else 1
+    if np.array_equal(expected, got):  # NaN is not equal to itself
+        return Difference(output=output, batch=batch, nan=0, maximum=0.0, relative=0.0, cosine=1.0)
     if not np.issubdtype(expected.dtype, np.number):
         apart = float(np.any(expected.astype(str) != got.astype(str)))
         return Difference(output=output, batch=batch, nan=0, maximum=apart, relative=apart, cosine=1 - apart)

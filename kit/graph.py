@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from kit.types import DataType, Model, Signature, Tensor
 if TYPE_CHECKING:
     import onnx
     import onnxruntime
+    from google.protobuf.message import Message
 
 _ORT_TYPES = {
     "tensor(bool)": DataType.BOOL,
@@ -56,7 +57,7 @@ def read(path: Path) -> onnx.ModelProto:
             ) from error
         raise NotOnnxError(f"{path.name} is not an ONNX file; give a file that torch.onnx.export wrote") from error
     _require_a_graph(model, path, data)
-    if not all(isinstance(name, str) for name in _names(model.graph)):  # protobuf gives bytes that are no UTF-8 as such
+    if not all(isinstance(text, str) for text in _texts(model)):
         raise NotOnnxError(f"{path.name} has names that are no text; copy or export it again")
     outside = sorted({e.value for t in model.graph.initializer for e in t.external_data if e.key == "location"})
     if outside:
@@ -111,7 +112,7 @@ def describe(path: Path, digest: str) -> Model:
     import onnx
 
     try:
-        signature = session_signature(session(path))
+        signature = session_signature(session(path, threads=1, optimize=False))
     except UnicodeDecodeError as error:
         raise UnsupportedModelError(f"{path.name} has names that are no text; copy or export it again") from error
     if narrow := [t.name for t in (*signature.inputs, *signature.outputs) if t.dtype is DataType.BF16]:
@@ -129,16 +130,19 @@ def describe(path: Path, digest: str) -> Model:
     )
 
 
-def session(model: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
+def session(model: Path | bytes, threads: int = 0, *, optimize: bool = True) -> onnxruntime.InferenceSession:
     """Open a file, or a serialised model, with ONNX Runtime on the CPU; ``threads`` per operator, 0 for all cores.
 
-    Raises ``UnsupportedModelError`` with ONNX Runtime's reason.
+    Without ``optimize`` it is opened quickly and runs slowly: shapes are inferred all the same. Raises
+    ``UnsupportedModelError`` with ONNX Runtime's reason.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4  # errors come as exceptions
     # Idle threads that spin take the cores from the server that is loading the model beside us.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -191,11 +195,15 @@ def _require_a_graph(model: onnx.ModelProto, path: Path, data: bytes) -> None:
     raise NotOnnxError(f"{path.name} {what}; give a file that torch.onnx.export wrote")
 
 
-def _names(graph: onnx.GraphProto) -> Iterator[object]:
-    for node in graph.node:
-        yield from (node.name, *node.input, *node.output)
-    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        yield value.name
+def _texts(message: Message) -> Iterator[object]:
+    """Yield every string in a message; where its bytes are no UTF-8, protobuf gives them as ``bytes``."""
+    for field, value in message.ListFields():
+        values = (value,) if isinstance(value, (str, bytes)) or hasattr(value, "ListFields") else value
+        if field.type == field.TYPE_STRING:
+            yield from values
+        elif field.type == field.TYPE_MESSAGE:
+            for one in values:
+                yield from _texts(one)
 
 
 def _looks_truncated(data: bytes) -> bool:

@@ -113,7 +113,7 @@ def random(tensor: Tensor, count: int) -> Array:
     if tensor.dtype.is_float:
         return generator.random(shape).astype(dtype)
     # Larger integers are mostly indices: 0 and 1 are inside any table.
-    return generator.integers(0, 256 if tensor.dtype is DataType.UINT8 else 2, shape).astype(dtype)
+    return generator.integers(0, 256 if tensor.dtype is DataType.UINT8 else 2, shape, dtype=dtype)
 
 
 def read_image(path: Path, size: tuple[int, int], channels: int) -> npt.NDArray[np.uint8]:

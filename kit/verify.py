@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -76,7 +76,8 @@ class Standby:
     """
 
     def __init__(self, repository: Path, announce: Callable[[str], None]) -> None:
-        self._options = ServerOptions(repository=repository, load_at_start=False)
+        # Our configurations are complete; letting Triton complete them would start every model twice, 1 to 2 s.
+        self._options = ServerOptions(repository=repository, load_at_start=False, auto_complete=False)
         self._announce = announce
         self._side = ThreadPoolExecutor(max_workers=1)
         self._server: Future[RunningServer] | None = None
@@ -123,21 +124,22 @@ class Verifier:
 
         Raises ``VerificationError``, ``ModelLoadError``, or why no server could be started.
         """
-        for candidate in self.candidates:
-            self._require_readable(candidate)
+        with self._asked() as verdict:
+            for candidate in self.candidates:  # while the server is loading
+                self._require_readable(candidate)
+            yield verdict
+
+    def _asked(self) -> AbstractContextManager[Callable[[], Mapping[str, Verification]]]:
+        """Ask the server, or find that there is nothing to ask or nobody who could answer."""
         if self.mode == "none":
-            yield lambda: self._all("none", "--no-verify was given")
-            return
+            return nullcontext(lambda: self._all("none", "--no-verify was given"))
         wanted = self._wanted()
         if not wanted:
-            yield self._from_cache
-            return
+            return nullcontext(self._from_cache)
         reason = embedded.unavailable_reason()
         if reason is not None:
-            yield lambda: self._all("offline", reason)
-            return
-        with self._running(wanted) as verdict:
-            yield verdict
+            return nullcontext(lambda: self._all("offline", reason))
+        return self._running(wanted)
 
     @contextmanager
     def _running(self, wanted: tuple[Candidate, ...]) -> Iterator[Callable[[], Mapping[str, Verification]]]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.status import Status
 from rich.text import Text
 
 from kit.pipeline import Result
+
+if TYPE_CHECKING:
+    from rich.status import Status
 
 _STAGE_WIDTH = 14
 _WORDS = {"live": "verified", "weights": "model verified", "offline": "NOT VERIFIED", "none": "NOT VERIFIED"}
@@ -21,7 +24,7 @@ class Display:
     """Writes to standard error, so that standard output stays for results."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True, emoji=False)
         self._status: Status | None = None
 
     def __enter__(self) -> Display:
@@ -35,7 +38,10 @@ class Display:
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
-        """Spin as long as the block lasts."""
+        """Spin as long as the block lasts; where nobody looks, do not."""
+        if not self._console.is_terminal:
+            yield
+            return
         self._status = self._console.status(f"{what} ...")
         with self._status:
             yield
