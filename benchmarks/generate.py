@@ -95,9 +95,8 @@ def report(times: dict[str, list[float]]) -> int:
         figures = own if claim.peer is None else [a / b for a, b in zip(own, times[claim.peer], strict=True)]
         figure = statistics.median(figures)
         held &= figure <= claim.limit
-        print(
-            f"{claim.name:40s} {figure:6.2f}   at most {claim.limit:g}   {'held' if figure <= claim.limit else 'NOT HELD'}"
-        )
+        verdict = "held" if figure <= claim.limit else "NOT HELD"
+        print(f"{claim.name:40s} {figure:6.2f}   at most {claim.limit:g}   {verdict}")
     return 0 if held else 1
 
 

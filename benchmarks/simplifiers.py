@@ -34,7 +34,7 @@ def main() -> None:
 
     tools: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
         "onnxsim": lambda model: onnxsim.simplify(model, check_n=0)[0],
-        "onnxslim": lambda model: onnxslim.slim(model),
+        "onnxslim": onnxslim.slim,
     }
     given = [Path(argument) for argument in sys.argv[1:]]
     print(f"{'model':24s} {'nodes':>6s}" + "".join(f" | {name:>8s}: s  nodes     MB    differs" for name in tools))

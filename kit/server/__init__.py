@@ -1,0 +1,1 @@
+"""A real Triton server on this machine: installed, started, watched and stopped."""

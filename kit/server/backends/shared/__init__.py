@@ -1,0 +1,1 @@
+"""What the backends have in common: the contract with a model's configuration, tensors, batches."""
