@@ -27,10 +27,10 @@ def parse(text: str) -> ModelConfig:
         BadRepositoryError: It is not protobuf text, or names a field that Triton does not know; with the line.
     """
     from google.protobuf import text_format
-    from tritonclient.grpc.model_config_pb2 import ModelConfig
+    from tritonclient.grpc import model_config_pb2  # not from the module: kit.verify imports the package meanwhile
 
     try:
-        return text_format.Parse(text, ModelConfig())
+        return text_format.Parse(text, model_config_pb2.ModelConfig())
     except text_format.ParseError as error:
         raise BadRepositoryError(f"config.pbtxt: Error parsing text-format inference.ModelConfig: {error}") from error
 
@@ -100,14 +100,14 @@ def _batching(config: ModelConfig) -> Iterator[str]:
 
 
 def _instances(config: ModelConfig, target: Target) -> Iterator[str]:
-    from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
+    from tritonclient.grpc import model_config_pb2
 
     backend = target.backend(config.backend)
     if backend is None:
         yield f'{target.name} has no backend "{config.backend}"; {suggestion(config.backend, _backend_names(target))}'
         return
     for group in config.instance_group:
-        kind = ModelInstanceGroup.Kind.Name(group.kind)
+        kind = model_config_pb2.ModelInstanceGroup.Kind.Name(group.kind)
         if kind != backend.instance_kind:
             yield f"instance group has kind {kind}; {config.backend} on {target.name} needs {backend.instance_kind}"
         if group.count < 1:
@@ -138,7 +138,7 @@ def _tensors(config: ModelConfig, kind: str, expected: tuple[Tensor, ...]) -> It
 
 
 def _tensor(config: ModelConfig, kind: str, configured: ModelInput | ModelOutput, expected: Tensor) -> Iterator[str]:
-    from tritonclient.grpc.model_config_pb2 import DataType
+    from tritonclient.grpc import model_config_pb2
 
     name = expected.name
     if not configured.dims:
@@ -146,7 +146,7 @@ def _tensor(config: ModelConfig, kind: str, configured: ModelInput | ModelOutput
         return
     if any(d < 1 and d != -1 for d in configured.dims):
         yield f"model {kind} '{name}' dimension must be integer >= 1, or -1 to indicate a variable-size dimension"
-    data_type = DataType.Name(configured.data_type)
+    data_type = model_config_pb2.DataType.Name(configured.data_type)
     if data_type != expected.dtype.config_name:
         yield (
             f"unable to load model '{config.name}', configuration expects datatype {data_type} for {kind} '{name}', "

@@ -89,13 +89,17 @@ def fuse(model: Model, meaning: Interpretation, folder: Path) -> Model:
         path=model.path, digest=model.digest, signature=model.signature, metadata=model.metadata,
         opset=kit.graph.opset(proto), ir_version=proto.ir_version,
     )  # fmt: skip
-    network = onnx.compose.add_prefix(proto, "network/")
-    network = _prepend(network, current, meaning)
-    network = _append(network, current, meaning, tasks.get(meaning.task))
-    network.graph.name = meaning.task
-    network.producer_name, network.producer_version = "triton-edge-kit", ""
-    kit.graph.strip(network)
-    onnx.checker.check_model(network, full_check=True)
+    try:
+        network = onnx.compose.add_prefix(proto, "network/")
+        network = _prepend(network, current, meaning)
+        network = _append(network, current, meaning, tasks.get(meaning.task))
+        network.graph.name = meaning.task
+        network.producer_name, network.producer_version = "triton-edge-kit", ""
+        kit.graph.strip(network)
+        onnx.checker.check_model(network, full_check=True)
+    except (ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        reason = kit.graph.one_line(error)[:200]
+        raise UnsupportedModelError(f"the contract cannot be put around it ({reason}); try --contract native") from error
     path = folder / "model.onnx"
     return kit.graph.describe(path, kit.graph.write(network, path))
 

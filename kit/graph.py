@@ -92,8 +92,10 @@ def strip(model: onnx.ModelProto) -> None:
         model.opset_import.add(domain=domain, version=versions[domain])
     _strip_graph(model.graph)
     for function in model.functions:
-        function.doc_string = ""
+        _strip_values(function.value_info)
         _strip_nodes(function.node)
+        function.doc_string = ""
+        del function.metadata_props[:]
 
 
 def unchanged(model: Model, folder: Path) -> Model:
@@ -218,13 +220,14 @@ def _is_portable(key: str, value: str) -> bool:
 def _strip_graph(graph: onnx.GraphProto) -> None:
     graph.doc_string = ""
     del graph.metadata_props[:]
-    for value in (*graph.input, *graph.output, *graph.value_info):
+    _strip_values((*graph.input, *graph.output, *graph.value_info, *graph.initializer))
+    _strip_nodes(graph.node)
+
+
+def _strip_values(values: Iterable[onnx.ValueInfoProto | onnx.TensorProto]) -> None:
+    for value in values:
         value.doc_string = ""
         del value.metadata_props[:]
-    for tensor in graph.initializer:
-        tensor.doc_string = ""
-        del tensor.metadata_props[:]
-    _strip_nodes(graph.node)
 
 
 def _strip_nodes(nodes: Iterable[onnx.NodeProto]) -> None:
@@ -233,5 +236,6 @@ def _strip_nodes(nodes: Iterable[onnx.NodeProto]) -> None:
         del node.metadata_props[:]
         for attribute in node.attribute:
             attribute.doc_string = ""
+            _strip_values(t for t in (attribute.t, *attribute.tensors) if t.doc_string or t.metadata_props)
             for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
                 _strip_graph(graph)

@@ -136,4 +136,7 @@ def _output(parity: Parity, name: str) -> OutputParity:
 
 def _round_up(value: float, least: float) -> float:
     """Return the next power of ten that is not below ``value`` or ``least``."""
-    return float(f"1e{math.ceil(round(math.log10(max(value, least)), 9))}")
+    wanted = max(value, least)
+    exponent = math.ceil(round(math.log10(wanted), 9))  # log10 itself is off by a bit
+    bound = float(f"1e{exponent}")
+    return bound if bound >= wanted else float(f"1e{exponent + 1}")

@@ -125,13 +125,15 @@ def workspace(output: Path) -> Iterator[Path]:
     """
     root = _workspace_root(output)
     made = [root, *(p for p in root.parents if not p.exists())]
-    with disk.translated(output):
-        folder, lock = _claim(root)
     try:
-        yield folder
+        with disk.translated(output):
+            folder, lock = _claim(root)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
         with suppress(OSError):  # another run's staging is in it, or the repository
             for empty in made:
                 empty.rmdir()
@@ -163,7 +165,8 @@ def stage(folder: Path, draft: Manifest, published: Published, content: Content)
 def staging_root(folder: Path) -> Path:
     """Return the repository inside a workspace, made if need be: empty, or with one staged model in it."""
     root = folder / "repository"
-    root.mkdir(exist_ok=True)
+    with disk.translated(folder):
+        root.mkdir(exist_ok=True)
     return root
 
 
@@ -240,8 +243,8 @@ def _edited(live: Path, found: Manifest) -> list[str]:
 
 
 def _without_edited(found: Manifest, edited: list[str]) -> Manifest:
-    """Forget the old versions whose files are not ours any more; the latest one is written anew."""
-    stale = {path.partition("/")[0] for path in edited} - {str(found.version)}
+    """Forget the versions whose files are not ours any more; the one that is made now is written anew."""
+    stale = {path.partition("/")[0] for path in edited}
     return replace(found, versions={n: digest for n, digest in found.versions.items() if n not in stale})
 
 
@@ -312,7 +315,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _replace_in_two_steps(new: Path, live: Path) -> None:
     """Publish where folders cannot be exchanged; a kill between the steps is mended by ``_recover``."""
-    aside = new.parent.parent / f"{_PREVIOUS}{live.name}"
+    aside = _workspace_root(live.parent) / f"{_PREVIOUS}{live.name}"  # not in the staging folder: that is swept
     shutil.rmtree(aside, ignore_errors=True)
     live.rename(aside)
     try:

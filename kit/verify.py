@@ -22,7 +22,7 @@ from kit.inputs import Recipe, Samples
 from kit.server import embedded, environment
 from kit.server.interface import ServerOptions
 from kit.stages import Stages
-from kit.types import Artifact, DataType, Entry, Signature, Target, Verification
+from kit.types import Artifact, DataType, Entry, Target, Tensor, Verification
 
 if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient
@@ -272,9 +272,10 @@ def answers(
             expected = side.submit(_expected, candidate, samples)
             _load(server, client, entry.name, None if candidate.text == default else candidate.text)
             for size in candidate.batches:
-                got = _infer(client, entry.name, candidate.artifact.signature, samples.batch(size))
+                got = _infer(client, entry.name, candidate, samples.batch(size))
                 where = f"{candidate.target.name}, batch {size}"
-                _require_equal(where, expected.result()[size], got, tolerance)
+                wanted = _as_sent(expected.result()[size], candidate.artifact.signature.outputs, candidate.max_batch_size)
+                _require_equal(where, wanted, got, tolerance)
 
 
 def _expected(candidate: Candidate, samples: Samples) -> dict[int, Arrays]:
@@ -298,11 +299,20 @@ def _load(server: RunningServer, client: InferenceServerClient, name: str, text:
         raise VerificationError(f"verify: Triton refused {name}: {' '.join(error.message().split())}") from error
 
 
-def _infer(client: InferenceServerClient, name: str, signature: Signature, feeds: Arrays) -> Arrays:
+def _as_sent(values: Arrays, tensors: tuple[Tensor, ...], max_batch_size: int) -> Arrays:
+    """Return arrays as Triton's clients see them: one number for each input has a dimension of 1 (``kit.render``)."""
+    import numpy as np
+
+    bare = {t.name for t in tensors if len(t.shape) == (1 if max_batch_size > 0 else 0)}
+    return {n: np.asarray(v)[..., np.newaxis] if n in bare else v for n, v in values.items()}
+
+
+def _infer(client: InferenceServerClient, name: str, candidate: Candidate, frames: Arrays) -> Arrays:
     from tritonclient.grpc import InferInput
     from tritonclient.utils import InferenceServerException
 
-    inputs = []
+    inputs, signature = [], candidate.artifact.signature
+    feeds = _as_sent(frames, signature.inputs, candidate.max_batch_size)
     for tensor in signature.inputs:
         value = feeds[tensor.name]
         inputs.append(InferInput(tensor.name, list(value.shape), tensor.dtype.value))

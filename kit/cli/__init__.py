@@ -5,18 +5,23 @@ A command parses, calls, prints. It decides nothing. ``main`` alone maps errors 
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 import pkgutil
 import sys
+from contextlib import suppress
 
 import click
 
 from kit import __version__
-from kit.errors import InvalidSpecError, KitError, TargetFileError, suggestion
+from kit.errors import DiskFullError, InvalidSpecError, KitError, TargetFileError, suggestion
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
+
+UNREAD = 141
+"""Exit code where the reader of the output (head, less) has gone: 128 + SIGPIPE."""
 
 
 class LazyGroup(click.Group):
@@ -43,6 +48,13 @@ class LazyGroup(click.Group):
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             ctx.fail(f'no command "{args[0]}"; {suggestion(args[0], self.list_commands(ctx))}')
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; Ctrl-C in it is told by ``run`` alone: click would print an empty line as well."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise click.Abort from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing any."""
@@ -80,9 +92,8 @@ def run(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit code; a user's mistake becomes one line on standard error."""
     try:
         result = cli.main(args=arguments, prog_name="kit", standalone_mode=False)
-    except click.exceptions.Abort:
-        return _interrupted()
-    except KeyboardInterrupt:
+        sys.stdout.flush()  # what cannot be written is told here, and not by Python while it ends
+    except (click.exceptions.Abort, KeyboardInterrupt):
         return _interrupted()
     except click.ClickException as error:
         print(f"kit: {_one_line(error.format_message())}{_where_help_is(error)}", file=sys.stderr)
@@ -91,16 +102,28 @@ def run(arguments: list[str] | None = None) -> int:
         listed = isinstance(error, (InvalidSpecError, TargetFileError))  # all problems at once, one a line
         print(f"kit: {error if listed else _one_line(str(error))}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:
-        # The reader (head, less) has gone; Python would complain once more while it closes stdout.
-        sys.stderr.close()
-        return 141
+    except (OSError, SystemExit) as error:
+        return _unwritten(error)
     return result if isinstance(result, int) else 0
 
 
 def main() -> None:
     """Run the command line that the process was started with."""
     sys.exit(run())
+
+
+def _unwritten(error: OSError | SystemExit) -> int:
+    """Return the exit code where the output has nowhere to go; raise the error where it is another one."""
+    # click and rich answer a broken pipe with exit code 1; shell completion ends with 0
+    unread = error.code == 1 if isinstance(error, SystemExit) else error.errno == errno.EPIPE
+    if not unread and (isinstance(error, SystemExit) or error.errno != errno.ENOSPC):
+        raise error
+    with suppress(OSError):
+        sys.stdout.close()  # or Python would try once more while it ends
+    if unread:
+        return UNREAD
+    print("kit: no space left for the output or for temporary files; free some, or set TMPDIR", file=sys.stderr)
+    return DiskFullError.exit_code
 
 
 def _where_help_is(error: click.ClickException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -24,7 +25,8 @@ class Display:
     """Writes to standard error, so that standard output stays for results."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True, emoji=False)
+        # The stream itself: a source may hold back what its libraries print to ``sys.stderr``.
+        self._console = Console(file=sys.stderr, quiet=quiet, highlight=False, soft_wrap=True, emoji=False)
         self._status: Status | None = None
 
     def __enter__(self) -> Display:

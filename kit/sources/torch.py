@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 import logging
 import re
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import ExportError, MissingExtraError, SourceImportError, SourceNotFoundError, UsageError
+from kit.errors import ExportError, KitError, MissingExtraError, SourceImportError, SourceNotFoundError, UsageError
 from kit.sources.interface import Arrays, Loaded, Reference
 
 if TYPE_CHECKING:
@@ -49,20 +50,23 @@ class TorchCallable:
         return
 
     def load(self, source: str, folder: Path, input_shape: tuple[int, ...] | None) -> Loaded:
-        """Export into ``folder``; ``reference`` runs the module itself."""
-        with _on_path(Path.cwd()):
+        """Export into ``folder``; ``reference`` runs the module itself. What the user's code prints is no result."""
+        with _on_path(Path.cwd()), redirect_stdout(sys.stderr):
             return self._load(source, folder, input_shape)
 
     def _load(self, source: str, folder: Path, input_shape: tuple[int, ...] | None) -> Loaded:
         import kit.graph
 
         module = _build(source)
-        examples = _examples(module, input_shape, source)
-        names = _input_names(module, len(examples))
-        proto = _export(module, examples, names, source)
+        with _no_surprises(source):  # the module may say anything of itself
+            examples = _examples(module, input_shape, source)
+            names = _input_names(module, len(examples))
+            outputs = _output_names(module, examples, source)
+            metadata = {str(key): str(value) for key, value in dict(getattr(module, "metadata", {})).items()}
+        proto = _export(module, examples, names, outputs, source)
         kit.graph.strip(proto)
-        for key, value in sorted(getattr(module, "metadata", {}).items()):
-            proto.metadata_props.add(key=key, value=str(value))
+        for key, value in sorted(metadata.items()):
+            proto.metadata_props.add(key=key, value=value)
         path = folder / "model.onnx"
         model = kit.graph.describe(path, kit.graph.write(proto, path))
         return Loaded(model=model, reference=_reference(module, names, [o.name for o in proto.graph.output]))
@@ -106,7 +110,8 @@ def _on_path(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(str(folder))
+        with suppress(ValueError):  # the user's code may have taken it out
+            sys.path.remove(str(folder))
 
 
 @contextmanager
@@ -114,7 +119,7 @@ def _no_surprises(source: str) -> Iterator[None]:
     """Turn whatever the user's code raises into one line that names their file and line."""
     try:
         yield
-    except (SourceNotFoundError, SourceImportError, MissingExtraError):
+    except KitError:
         raise
     except (Exception, SystemExit) as error:
         place = _place(error)
@@ -134,7 +139,10 @@ def _examples(module: torch.nn.Module, shape: tuple[int, ...] | None, source: st
     import torch
 
     if shape is None and (own := getattr(module, "example_inputs", None)) is not None:
-        return tuple(own)
+        examples = _as_tuple(own)
+        if not all(isinstance(value, torch.Tensor) and value.ndim for value in examples):
+            raise SourceImportError(f"{source}: example_inputs must be tensors, each with the batch dimension first")
+        return examples
     shape = shape or getattr(module, "input_shape", None)
     if shape is None:
         raise UsageError(
@@ -155,14 +163,27 @@ def _attribute_names(module: torch.nn.Module, attribute: str) -> list[str]:
     return list(getattr(module, attribute, ()))
 
 
-def _export(module: torch.nn.Module, examples: tuple[torch.Tensor, ...], names: list[str], source: str) -> Any:
+def _output_names(module: torch.nn.Module, examples: tuple[torch.Tensor, ...], source: str) -> list[str]:
+    """Return the module's own names, else a dict's keys, else ``output0`` ..."""
+    import torch
+
+    with torch.no_grad():
+        made = module(*examples)
+    values = _as_tuple(made)
+    if not values or not all(isinstance(value, torch.Tensor) for value in values):
+        kinds = ", ".join(type(value).__name__ for value in values) or "nothing"
+        raise SourceImportError(f"{source} gives {kinds}; it must give a tensor, or a tuple or a dict of tensors")
+    given = list(made) if isinstance(made, dict) else [f"output{index}" for index in range(len(values))]
+    return _attribute_names(module, "output_names") or given
+
+
+def _export(
+    module: torch.nn.Module, examples: tuple[torch.Tensor, ...], names: list[str], outputs: list[str], source: str
+) -> Any:
     """Export with a batch dimension of variable size and the weights inside."""
     import torch
 
     batch = torch.export.Dim("batch", min=1, max=_MAX_BATCH)
-    with torch.no_grad():
-        count = len(_as_tuple(module(*examples)))
-    outputs = _attribute_names(module, "output_names") or [f"output{index}" for index in range(count)]
     with _quiet():
         try:
             program = torch.onnx.export(
@@ -177,23 +198,22 @@ def _export(module: torch.nn.Module, examples: tuple[torch.Tensor, ...], names: 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's own remarks (deprecations inside torch) out of the user's terminal."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    """Keep the exporter's remarks (warnings, logs, the graphs that it prints when it fails) off the terminal."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
             yield
         finally:
-            logger.setLevel(level)
+            logging.disable(disabled)
 
 
 def _reference(module: torch.nn.Module, inputs: list[str], outputs: list[str]) -> Reference:
     import torch
 
     def run(feeds: Arrays) -> dict[str, Any]:
-        with torch.no_grad():
+        with torch.no_grad(), redirect_stdout(sys.stderr):
             made = module(*(torch.from_numpy(feeds[name]) for name in inputs))
         return {name: value.numpy() for name, value in zip(outputs, _as_tuple(made), strict=True)}
 

@@ -26,10 +26,11 @@ def _suppress(frame: npt.NDArray[np.float32], limits: Thresholds, candidates: in
     classes = probabilities.argmax(axis=0)[order]
     centre, half = frame[:2, order].T, frame[2:_BOX, order].T * np.float32(0.5)
     boxes = np.concatenate([centre - half, centre + half], axis=1)
+    most = np.float32(limits.iou)  # as the graph has it: 0.1 is a little more there
     kept: list[int] = []
     for index in range(len(order)):
         rivals = [k for k in kept if classes[k] == classes[index]]
-        if all(_iou(boxes[index], boxes[k]) <= limits.iou for k in rivals):
+        if all(_iou(boxes[index], boxes[k]) <= most for k in rivals):
             kept.append(index)
     kept = kept[: limits.max_detections]
     return _rows(boxes[kept], best[order][kept], classes[kept], limits.max_detections)
