@@ -99,7 +99,8 @@ def fuse(model: Model, meaning: Interpretation, folder: Path) -> Model:
         onnx.checker.check_model(network, full_check=True)
     except (ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = kit.graph.one_line(error)[:200]
-        raise UnsupportedModelError(f"the contract cannot be put around it ({reason}); try --contract native") from error
+        message = f"the served contract cannot be put around the model ({reason}); try --contract native"
+        raise UnsupportedModelError(message) from error
     path = folder / "model.onnx"
     return kit.graph.describe(path, kit.graph.write(network, path))
 

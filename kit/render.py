@@ -15,8 +15,6 @@ from kit.types import Accelerator, Backend, DataType, Signature, Spec, Target, T
 DIGEST_PARAMETER = "kit_digest"
 """The parameter with the model file's digest: ``GET /v2/models/<name>/config`` then tells which file is loaded."""
 
-_PROFILE_SEPARATORS = frozenset(",:")
-
 
 @dataclass(frozen=True, kw_only=True)
 class TensorConfig:
@@ -110,10 +108,9 @@ def config_context(
     outputs = tuple(_tensor_config(t, size) for t in signature.outputs)
     if label_filename is not None and label_output is not None:
         outputs = _with_labels(outputs, label_filename, label_output)
-    profile, no_profile = _profile(signature, backend, size)
     warmup, no_warmup = _warmup_batches(inputs, size)
     return ConfigContext(
-        comments=(*_how_to_serve(target), *no_profile, *no_warmup),
+        comments=(*_how_to_serve(target), *_remark_on_engines(inputs, backend), *no_warmup),
         name=name,
         backend=backend.name,
         model_filename=model_filename,
@@ -124,7 +121,7 @@ def config_context(
         instance_count=_given(spec.instance_count, target.defaults.instance_count),
         instance_kind=backend.instance_kind,
         max_queue_delay_us=_given(spec.max_queue_delay_us, target.defaults.max_queue_delay_us) if size > 1 else None,
-        accelerator=_accelerator(backend, target, spec, {**_cache_prefix(backend, digest), **profile}),
+        accelerator=_accelerator(backend, target, spec, _cache_prefix(backend, digest)),
         parameters=_parameters(backend, target, spec, digest),
         warmup_batches=warmup,
     )
@@ -269,38 +266,19 @@ def _cache_prefix(backend: Backend, digest: str | None) -> Mapping[str, str]:
     return {"trt_engine_cache_prefix": digest[:16]} if cached and digest else {}
 
 
-def _profile(signature: Signature, backend: Backend, size: int) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """Return the shapes to build one TensorRT engine for, or why there are none.
+def _remark_on_engines(inputs: tuple[TensorConfig, ...], backend: Backend) -> tuple[str, ...]:
+    """Say it where engines will be built while requests wait.
 
-    Without them an engine is built anew, for minutes, whenever a larger batch arrives:
-    https://github.com/triton-inference-server/onnxruntime_backend/issues/97
-    The engine is tuned for the largest batch: a server that keeps up has time to spare with small ones, and one
-    that does not gets full ones.
+    No ``trt_profile_*_shapes`` are given: ONNX Runtime refuses to load a model with them unless they name every
+    dynamic input of every part that it cuts the graph into (TensorRT takes neither NMS nor all of the UINT8
+    operators), and where it cuts is known on the device only. Without them TensorRT learns the range of batch sizes
+    from the warmup, and the engines are kept in the cache. Only shapes that the warmup cannot know remain.
+    https://onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider.html#explicit-shape-range
     """
-    dynamic = any(-1 in t.shape for t in signature.inputs)
-    if backend.accelerator is None or backend.accelerator.name != "tensorrt" or not dynamic:
-        return {}, ()
-    reason = _why_no_profile(signature, size)
-    if reason:
-        return {}, (f"No TensorRT profile, so that new shapes build new engines: {reason}.",)
-    least, most = _shapes(signature.inputs, 1), _shapes(signature.inputs, size)
-    return {"trt_profile_min_shapes": least, "trt_profile_opt_shapes": most, "trt_profile_max_shapes": most}, ()
-
-
-def _why_no_profile(signature: Signature, size: int) -> str:
-    for tensor in signature.inputs:
-        if -1 in (tensor.shape[1:] if size > 0 else tensor.shape):
-            return f"input {quote(tensor.name)} varies in size"
-        if tensor.dtype is DataType.BYTES:
-            return f"input {quote(tensor.name)} is text"
-        if _PROFILE_SEPARATORS & set(tensor.name):
-            # "name:1x3,name:1x4" is split at every comma and at the first colon.
-            return f'input {quote(tensor.name)} has ":" or "," in its name'
-    return ""
-
-
-def _shapes(inputs: tuple[Tensor, ...], batch: int) -> str:
-    return ",".join(f"{t.name}:{'x'.join(str(n) for n in (batch, *t.shape[1:]))}" for t in inputs)
+    if backend.accelerator is None or backend.accelerator.name != "tensorrt":
+        return ()
+    varying = [quote(t.name) for t in inputs if -1 in t.dims]
+    return tuple(f"TensorRT builds an engine anew when a larger {name} arrives." for name in varying)
 
 
 def _parameters(backend: Backend, target: Target, spec: Spec, digest: str | None) -> Mapping[str, str]:

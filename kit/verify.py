@@ -274,7 +274,8 @@ def answers(
             for size in candidate.batches:
                 got = _infer(client, entry.name, candidate, samples.batch(size))
                 where = f"{candidate.target.name}, batch {size}"
-                wanted = _as_sent(expected.result()[size], candidate.artifact.signature.outputs, candidate.max_batch_size)
+                outputs = candidate.artifact.signature.outputs
+                wanted = _as_sent(expected.result()[size], outputs, candidate.max_batch_size)
                 _require_equal(where, wanted, got, tolerance)
 
 

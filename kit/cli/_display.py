@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -79,4 +80,4 @@ def result_lines(result: Result) -> Iterator[Text]:
         line.append(f"{_WORDS[seen.level]:15s}", style=_MARK[seen.level])
         line.append(f" {seen.reason or seen.server or ''}", style="dim")
         yield line
-    yield Text(f"\nserve it:  kit serve {entry.path.parent}", style="dim")
+    yield Text(f"\nserve it:  kit serve {shlex.quote(str(entry.path.parent))}", style="dim")
