@@ -53,7 +53,7 @@ golden: $(VENV)/dev  ## Write the golden files anew; look at the difference befo
 .PHONY: example-repository
 example-repository: $(VENV)/demo  ## Write model_repository/, the example's for all targets, anew
 	@rm -rf model_repository
-	@$(BIN)/kit generate examples/digits/digits.onnx --calibration examples/digits/calibration \
+	@$(BIN)/kit generate examples/digits/digits.onnx --verify live --calibration examples/digits/calibration \
 		$(addprefix --target ,$(EXAMPLE_TARGETS))
 
 .PHONY: coverage

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from kit import disk
 from kit.cache import Key, tool_version
 from kit.errors import VerificationError
 from kit.inputs import Recipe, Samples
@@ -171,21 +172,21 @@ class Verifier:
         return here or (self.stand_in(),)
 
     def _keep(self, ran: tuple[Candidate, ...], tolerance: float) -> Mapping[str, Verification]:
-        """Remember what was seen, so that the next run need not ask again."""
+        """Remember what was seen, of each configuration and of each model file, so that the next run need not ask."""
         for candidate in ran:
+            name = candidate.target.name
             seen = Verification(
-                target=candidate.target.name,
-                level="live",
-                server=_SERVER,
-                batches=candidate.batches,
-                tolerance=tolerance,
+                target=name, level="live", server=_SERVER, batches=candidate.batches, tolerance=tolerance
             )
-            for key in (self._live_key(candidate), self._weights_key(candidate)):
-                self._remember(key, seen)
+            self._remember(self._live_key(candidate), seen)
+            same_file = [c for c in ran if c.artifact.digest == candidate.artifact.digest]
+            every = tuple(sorted({size for c in same_file for size in c.batches}))
+            self._remember(self._weights_key(candidate), replace(seen, batches=every))
         return {c.target.name: self._seen(c, fresh=c in ran) for c in self.candidates}
 
     def _remember(self, key: Key, seen: Verification) -> None:
-        self.stages.quietly(key, Verification, lambda _: seen)
+        with disk.translated(self.stages.cache.root):
+            self.stages.cache.make(key, Verification, lambda _: seen)
 
     def _from_cache(self) -> Mapping[str, Verification]:
         start = time.perf_counter()
