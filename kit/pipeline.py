@@ -23,6 +23,7 @@ from kit import (
     runtimes,
     simplify,
     sources,
+    summary,
     targets,
     tasks,
     verify,
@@ -34,7 +35,7 @@ from kit.progress import Progress, Silent
 from kit.repository import Content, Published
 from kit.sources.interface import Loaded
 from kit.stages import Stages
-from kit.types import Artifact, Entry, Graphs, Interpretation, Model, Parity, Spec, Target, Tensor, Verification
+from kit.types import Artifact, Entry, Graphs, Interpretation, Model, Parity, Spec, Target, Verification
 from kit.verify import Candidate, Standby, Verifier
 
 _GRAPH_TOOLS = ("onnx", "onnxruntime")
@@ -94,10 +95,7 @@ def generate(spec: Spec, options: Options, progress: Progress | None = None) -> 
         repository.workspace(options.output) as work,
         Standby(repository.staging_root(work), plan.stages.progress.note) as standby,
     ):
-        loaded = _load(plan, Path(scratch))
-        if options.verify != "none" and not plan.stages.times[-1].cached:
-            standby.begin()  # it will be asked: nobody has seen this model before
-        graphs = _convert(plan, loaded)
+        graphs = _convert(plan, _load(plan, Path(scratch), standby))
         artifacts = _build(plan, graphs)
         content = _render(plan, graphs, artifacts)
         draft = _draft(plan, graphs, artifacts, content)
@@ -132,19 +130,32 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
     )
 
 
-def _load(plan: _Plan, scratch: Path) -> Loaded:
-    """Read the source as ONNX. A PyTorch model is exported each time: only running it tells whether it changed."""
+def _load(plan: _Plan, scratch: Path, standby: Standby) -> Loaded:
+    """Read the source as ONNX. A PyTorch model is exported each time: only running it tells whether it changed.
+
+    The server that will be asked about a model nobody has seen before is started meanwhile.
+    """
     source, text, shape = sources.resolve(plan.spec.source), plan.spec.source, plan.options.input_shape
     fingerprint = source.fingerprint(text)
     if fingerprint is not None:
         key = Key(stage="load", inputs=(fingerprint,), tools=source.tools)
-        model = plan.stages.cached(key, Model, lambda folder: source.load(text, folder, shape).model, _signature_text)
-        return Loaded(model=model)
+
+        def work(folder: Path) -> Model:
+            _expect_questions(plan, standby)
+            return source.load(text, folder, shape).model
+
+        return Loaded(model=plan.stages.cached(key, Model, work, summary.signature))
     start = time.perf_counter()
+    _expect_questions(plan, standby)
     with plan.stages.progress.working("export"):
         loaded = source.load(text, scratch, shape)
-    plan.stages.finished("export", _signature_text(loaded.model), start)
+    plan.stages.finished("export", summary.signature(loaded.model), start)
     return loaded
+
+
+def _expect_questions(plan: _Plan, standby: Standby) -> None:
+    if plan.options.verify != "none":
+        standby.begin()
 
 
 def _convert(plan: _Plan, loaded: Loaded) -> Graphs:
@@ -154,19 +165,19 @@ def _convert(plan: _Plan, loaded: Loaded) -> Graphs:
         Key(stage="simplify", inputs=(original.digest,), tools=("onnxsim", *_GRAPH_TOOLS)),
         Model,
         lambda folder: simplify.simplify(original, folder),
-        _size_text,
+        summary.size,
     )
     meaning = stages.cached(
         Key(stage="interpret", inputs=(network.digest,), parameters=_meaning_parameters(plan.spec)),
         Interpretation,
         lambda _: contract.interpret(plan.spec, network),
-        lambda found: _meaning_text(plan.spec, found),
+        lambda found: summary.meaning(plan.spec, found),
     )
     served = stages.cached(
         Key(stage="contract", inputs=(network.digest,), parameters=meaning, tools=_GRAPH_TOOLS),
         Model,
         lambda folder: contract.fuse(network, meaning, folder),
-        _signature_text,
+        summary.signature,
     )
     return Graphs(original=original, reference=loaded.reference, network=network, meaning=meaning, served=served)
 
@@ -307,7 +318,7 @@ def _compare(plan: _Plan, graphs: Graphs, recipe: Recipe, sizes: tuple[int, ...]
         parameters=(sizes, graphs.reference is not None),
         tools=("onnxruntime", "numpy", "torch") if graphs.reference else ("onnxruntime", "numpy"),
     )
-    return plan.stages.cached(key, tuple[Parity, ...], work, _parity_text)
+    return plan.stages.cached(key, tuple[Parity, ...], work, summary.parity)
 
 
 def _publish(plan: _Plan, entry: Entry, finished: Manifest) -> Entry:
@@ -362,33 +373,3 @@ def _facts(target: Target, backend: str) -> Mapping[str, object]:
 
 def _meaning_parameters(spec: Spec) -> tuple[object, ...]:
     return (spec.task, spec.contract, spec.normalization, spec.color, spec.thresholds)
-
-
-def _meaning_text(spec: Spec, meaning: Interpretation) -> str:
-    """Say what was recognised, and what was assumed where the model does not tell."""
-    text = f"{meaning.task}: {meaning.reason}"
-    normal = meaning.normalization
-    if normal is None or spec.normalization is not None:
-        return text
-    if not any(normal.mean):
-        return f"{text}; pixels / 255 assumed (--mean, --std)"
-    return f"{text}; mean {list(normal.mean)} and std {list(normal.std)} assumed (--mean, --std)"
-
-
-def _signature_text(model: Model) -> str:
-    def shown(tensors: tuple[Tensor, ...]) -> str:
-        return ", ".join(f"{t.name} {t.dtype.value}{[d if d != -1 else 'N' for d in t.shape]}" for t in tensors)
-
-    text = f"{shown(model.signature.inputs)} -> {shown(model.signature.outputs)}"
-    return text.replace("'", "")
-
-
-def _size_text(model: Model) -> str:
-    return f"opset {model.opset}, {model.path.stat().st_size / 1e6:.2f} MB"
-
-
-def _parity_text(parity: tuple[Parity, ...]) -> str:
-    worst = max((d.relative for p in parity for d in p.differences), default=0.0)
-    sizes = sorted({d.batch for p in parity for d in p.differences})
-    kind = parity[0].inputs if parity else "no"
-    return f"largest difference {worst:.1g} on {kind} inputs at batch {', '.join(map(str, sizes))}"

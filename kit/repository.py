@@ -144,16 +144,18 @@ def stage(folder: Path, draft: Manifest, published: Published, content: Content)
 
     A server that looks there sees it whole or not at all. Raises ``NotWritableError`` and ``DiskFullError``.
     """
-    model = folder / draft.name
-    place = staging_root(folder) / draft.name
+    model, place = folder / "partial", staging_root(folder) / draft.name
     with disk.translated(published.path.parent):
         model.mkdir()
-        for number in _kept(published, draft.version, content.keep):
-            _carry_over(published.path / str(number), model / str(number))
-        version = model / str(draft.version)
-        version.mkdir()
-        for artifact in content.artifacts:
-            _bring(artifact, published, version)
+        try:
+            for number in _kept(published, draft.version, content.keep):
+                _carry_over(published.path / str(number), model / str(number))
+            version = model / str(draft.version)
+            version.mkdir()
+            for artifact in content.artifacts:
+                _bring(artifact, published, version)
+        except FileNotFoundError as error:
+            raise RepositoryBusyError(f"{error.filename} vanished meanwhile; run this one again") from error
         for path, text in content.texts.items():
             (model / path).parent.mkdir(exist_ok=True)
             (model / path).write_text(text, encoding="utf-8")

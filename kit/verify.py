@@ -263,40 +263,46 @@ def answers(
     equal to the bit (``tolerance`` 0).
     Raises ``ModelLoadError`` with Triton's reason and ``VerificationError``.
     """
-    from tritonclient.grpc import InferenceServerClient
-
-    samples = recipe.make()
-    with ThreadPoolExecutor(max_workers=1) as side, InferenceServerClient(server.grpc_url) as client:
-        default = (entry.path / "config.pbtxt").read_text(encoding="utf-8")
+    default = (entry.path / "config.pbtxt").read_text(encoding="utf-8")
+    with ThreadPoolExecutor(max_workers=1) as side:
+        samples = side.submit(recipe.make)
         for candidate in candidates:
             # ONNX Runtime answers while Triton is loading.
             expected = side.submit(_expected, candidate, samples)
-            _load(server, client, entry.name, None if candidate.text == default else candidate.text)
+            _load(server, entry.name, None if candidate.text == default else candidate.text)
+            got = _ask(server, entry.name, candidate, samples.result())
             for size in candidate.batches:
-                got = _infer(client, entry.name, candidate, samples.batch(size))
-                where = f"{candidate.target.name}, batch {size}"
                 outputs = candidate.artifact.signature.outputs
                 wanted = _as_sent(expected.result()[size], outputs, candidate.max_batch_size)
-                _require_equal(where, wanted, got, tolerance)
+                _require_equal(f"{candidate.target.name}, batch {size}", wanted, got[size], tolerance)
 
 
-def _expected(candidate: Candidate, samples: Samples) -> dict[int, Arrays]:
+def _expected(candidate: Candidate, samples: Future[Samples]) -> dict[int, Arrays]:
     from kit import compare
 
     run = compare.runner(candidate.artifact.path, threads=candidate.threads)
-    return {size: run(samples.batch(size)) for size in candidate.batches}
+    return {size: run(samples.result().batch(size)) for size in candidate.batches}
 
 
-def _load(server: RunningServer, client: InferenceServerClient, name: str, text: str | None) -> None:
+def _ask(server: RunningServer, name: str, candidate: Candidate, samples: Samples) -> dict[int, Arrays]:
+    from tritonclient.grpc import InferenceServerClient
+
+    with InferenceServerClient(server.grpc_url) as client:
+        return {size: _infer(client, name, candidate, samples.batch(size)) for size in candidate.batches}
+
+
+def _load(server: RunningServer, name: str, text: str | None) -> None:
     if text is None:
         server.load(name)
         return
+    from tritonclient.grpc import InferenceServerClient
     from tritonclient.utils import InferenceServerException
 
     from kit import config
 
     try:
-        client.load_model(name, config=config.to_load_override(text), client_timeout=_LOAD_TIMEOUT_S)
+        with InferenceServerClient(server.grpc_url) as client:
+            client.load_model(name, config=config.to_load_override(text), client_timeout=_LOAD_TIMEOUT_S)
     except InferenceServerException as error:
         raise VerificationError(f"verify: Triton refused {name}: {' '.join(error.message().split())}") from error
 
