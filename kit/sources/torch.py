@@ -8,6 +8,7 @@ import io
 import logging
 import re
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
@@ -191,7 +192,7 @@ def _export(
                 dynamic_shapes=tuple({0: batch} for _ in examples), external_data=False, verbose=False,
             )  # fmt: skip
         except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-            reason = " ".join(str(error.__cause__ or error).split())[:300]
+            reason = textwrap.shorten(str(error.__cause__ or error), 300, placeholder=" ...")
             raise ExportError(f"torch.onnx.export could not convert {source}: {reason}") from error
     return program.model_proto
 

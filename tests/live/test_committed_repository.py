@@ -8,23 +8,11 @@ import pytest
 
 from kit import manifest, pipeline, spec
 from kit.cache import tool_version
-from kit.paths import cache_root
 from kit.server import embedded
 from kit.types import Thresholds
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = ROOT / "model_repository" / "digits"
-
-
-@pytest.fixture
-def cold_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty cache that shares only the server's environment, which takes a minute to make."""
-    server = cache_root() / "server"
-    server.mkdir(parents=True, exist_ok=True)
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    (cache / "server").symlink_to(server)
-    monkeypatch.setenv("KIT_CACHE_DIR", str(cache))
 
 
 @pytest.mark.live

@@ -26,6 +26,8 @@ else:
     from shared.contract import Refused, Signature, TensorInfo
     from shared.failures import one_line, one_line_errors
 
+onnxruntime.disable_telemetry_events()  # its wheels for Linux have some since 1.31
+
 DTYPES = {
     "tensor(bool)": "BOOL",
     "tensor(uint8)": "UINT8",

@@ -1,0 +1,169 @@
+"""Simplifying changes the graph and nothing that a client sees; where it would, the stage is named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import models
+import numpy as np
+import onnx
+import pytest
+
+import kit.graph
+from kit.compare import runner
+from kit.errors import StageError
+from kit.simplify import simplify
+from kit.types import DataType, Model, Signature, Tensor
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "stage"
+    made.mkdir()
+    return made
+
+
+def described(model: onnx.ModelProto, folder: Path) -> Model:
+    path = models.save(model, folder.parent / "source" / "model.onnx")
+    return kit.graph.describe(path, kit.graph.write(model, path))
+
+
+def folding() -> onnx.ModelProto:
+    """Two constants that could be one, an Identity that does nothing, and a shape that is always the same."""
+    return models.build(
+        [
+            models.node("Add", "one two", "three"),
+            models.node("Identity", "x", "same"),
+            models.node("Mul", "same three", "product"),
+            models.node("Shape", "one", "shape"),
+            models.node("Cast", "shape", "size", to=models.FLOAT),
+            models.node("Div", "product size", "y"),
+        ],
+        [("x", models.FLOAT, ("batch", 4))],
+        [("y", models.FLOAT, ("batch", 4))],
+        {"one": np.ones(1, np.float32), "two": np.full(1, 2, np.float32)},
+        metadata={"names": "['a']"},
+    )
+
+
+def free_size() -> onnx.ModelProto:
+    return models.build(
+        [models.node("Relu", "x", "y")],
+        [("x", models.FLOAT, ("batch", 3, "height", "width"))],
+        [("y", models.FLOAT, ("batch", 3, "height", "width"))],
+    )
+
+
+EVERY_KIND = {
+    "folding": folding(),
+    "classifier": models.classifier(),
+    "detector": models.detector(anchors=8),
+    "several inputs": models.two_inputs(),
+    "strings": models.text_model(),
+    "free size": free_size(),
+    "half": models.classifier(element=models.HALF),
+    "bytes": models.classifier(element=models.BYTE, layout="NHWC"),
+    "fixed batch": models.scale(batch=2),
+    "old opset": models.classifier(opset=11),
+}
+
+
+@pytest.mark.parametrize("name", EVERY_KIND)
+def test_what_a_model_takes_and_gives_stays(name: str, folder: Path) -> None:
+    before = described(EVERY_KIND[name], folder)
+    after = simplify(before, folder)
+    assert after.signature == before.signature
+    assert after.metadata == before.metadata
+    assert after.opset == before.opset
+    assert after.path.parent == folder
+    onnx.checker.check_model(str(after.path), full_check=True)
+
+
+@pytest.mark.parametrize("name", EVERY_KIND)
+def test_the_same_model_gives_the_same_bytes(name: str, tmp_path: Path) -> None:
+    digests = set()
+    for number in range(2):
+        folder = tmp_path / str(number) / "stage"
+        folder.mkdir(parents=True)
+        digests.add(simplify(described(EVERY_KIND[name], folder), folder).digest)
+    assert len(digests) == 1
+
+
+def test_constants_are_folded_and_answers_stay(folder: Path) -> None:
+    before = described(folding(), folder)
+    after = simplify(before, folder)
+    operators = [node.op_type for node in onnx.load(str(after.path)).graph.node]
+    assert len(operators) <= 2
+    assert "Shape" not in operators
+    feeds = {"x": np.arange(8, dtype=np.float32).reshape(2, 4)}
+    assert np.array_equal(runner(before.path)(feeds)["y"], runner(after.path)(feeds)["y"])
+
+
+def test_the_given_file_is_not_touched(folder: Path) -> None:
+    before = described(folding(), folder)
+    content = before.path.read_bytes()
+    assert simplify(before, folder).path != before.path
+    assert before.path.read_bytes() == content
+
+
+def test_onnxsim_says_nothing_to_the_user(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    simplify(described(folding(), folder), folder)
+    assert capfd.readouterr() == ("", "")
+
+
+def broken(nodes: list[onnx.NodeProto], folder: Path, width: int = 1) -> Model:
+    """Return a model that no earlier stage would let pass."""
+    weights = {"five": np.ones((5, 5), np.float32), "whole": np.ones(1, np.int64)}
+    proto = models.build(nodes, [("x", models.FLOAT, ("n", width))], [("y", models.FLOAT, ("n", width))], weights)
+    path = models.save(proto, folder.parent / "source" / "model.onnx")
+    tensor = Tensor(name="x", dtype=DataType.FP32, shape=(-1, width))
+    signature = Signature(inputs=(tensor,), outputs=(tensor,))
+    return Model(path=path, digest="", signature=signature, opset=17, ir_version=8)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        pytest.param(models.node("NoSuchOperator", "x", "y"), id="it stops at what it does not know"),
+        pytest.param(models.node("Relu", "nothing", "y"), id="it stops at a graph without order"),
+        pytest.param(models.node("MatMul", "x five", "y"), id="its result is checked: shapes"),
+        pytest.param(models.node("Add", "x whole", "y"), id="its result is checked: types"),
+    ],
+)
+def test_a_failure_names_the_stage_in_one_line(node: onnx.NodeProto, folder: Path) -> None:
+    with pytest.raises(StageError, match=r"^simplify: onnxsim failed: .") as caught:
+        simplify(broken([node], folder), folder)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_batch_that_is_fixed_inside_is_told_with_the_remedy(folder: Path) -> None:
+    before = described(models.only_runs_alone(), folder)
+    with pytest.raises(
+        StageError, match=re.escape("simplify: onnxsim changed x FP32[-1, 4] to x FP32[1, 4]: ")
+    ) as caught:
+        simplify(before, folder)
+    assert "export it with a free batch, or with a fixed batch of 1" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"inputs": ()}, "changed the number of inputs from 0 to 1"),
+        ({"outputs": (Tensor(name="z", dtype=DataType.FP32, shape=(-1, 4)),)}, r"changed z FP32\[-1, 4\] to y"),
+        ({"outputs": (Tensor(name="y", dtype=DataType.FP64, shape=(-1, 4)),)}, r"changed y FP64\[-1, 4\] to y FP32"),
+        (
+            {"outputs": (Tensor(name="y", dtype=DataType.FP32, shape=(-1, 5)),)},
+            r"changed y FP32\[-1, 5\] to y FP32\[-1, 4\]",
+        ),
+    ],
+)
+def test_every_other_change_is_told_as_well(change: dict[str, tuple[Tensor, ...]], words: str, folder: Path) -> None:
+    """onnxsim keeps to it today; here the model before is said to be another one."""
+    from dataclasses import replace
+
+    before = described(models.scale(), folder)
+    before = replace(before, signature=replace(before.signature, **change))
+    with pytest.raises(StageError, match=f"^simplify: onnxsim {words}"):
+        simplify(before, folder)
