@@ -140,7 +140,7 @@ def session(model: Path | bytes, threads: int = 0, *, optimize: bool = True) -> 
     """
     import onnxruntime
 
-    onnxruntime.disable_telemetry_events()  # its wheels for Linux have some since 1.31; what is served is nobody's business
+    onnxruntime.disable_telemetry_events()  # its wheels for Linux have some since 1.31
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
