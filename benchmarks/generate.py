@@ -23,7 +23,7 @@ from pathlib import Path
 from kit.paths import cache_root
 
 ROOT = Path(__file__).resolve().parent.parent
-BY_HAND = Path(__file__).with_name("by_hand.py")
+BY_HAND = Path(__file__).with_name("_by_hand.py")
 KIT = (sys.executable, "-m", "kit")
 
 

@@ -1,6 +1,6 @@
 """onnxsim beside onnxslim on several real architectures: time, nodes, bytes, and whether the answers stay.
 
-    python benchmarks/simplifiers.py [model.onnx ...]        (needs: pip install onnxslim)
+    python benchmarks/simplifiers.py [model.onnx ...]
 
 Without arguments: examples/digits and the models that the ``onnx`` package ships for its tests. Each tool runs in the
 same process on the same model, one after the other; the ratio is onnxslim's time over onnxsim's.
@@ -74,9 +74,7 @@ def timed(tool: Callable[[onnx.ModelProto], onnx.ModelProto], path: Path) -> tup
 def difference(before: onnx.ModelProto, after: onnx.ModelProto) -> float:
     """Return the largest difference of any output, relative to its range, on one random input."""
     outputs = [run(model) for model in (before, after)]
-    return max(
-        float(np.max(np.abs(a - b)) / max(1.0, float(np.max(np.abs(a))))) for a, b in zip(*outputs, strict=True)
-    )
+    return max(float(np.max(np.abs(a - b)) / max(1.0, float(np.max(np.abs(a))))) for a, b in zip(*outputs, strict=True))
 
 
 def run(model: onnx.ModelProto) -> list[Any]:

@@ -27,11 +27,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import _yolo_sized
 import numpy as np
 import onnx
 import onnxruntime
 import psutil
-import yolo_sized
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -80,7 +80,7 @@ def subject(name: str, folder: Path, graph: Path | None) -> Subject:
     """Read what there is to know from the graph; ``graph`` overrides the digits example's file."""
     path = graph or (ROOT / "examples" / "digits" / "digits.onnx" if name == "digits" else folder / "yolo.onnx")
     if name == "yolo":
-        onnx.save(yolo_sized.build(), path)
+        onnx.save(_yolo_sized.build(), path)
     proto = onnx.load(path).graph
     source = proto.input[0]
 

@@ -1,6 +1,6 @@
 """What an engineer does by hand, for ``generate.py``: simplify, write a configuration, load once, ask once.
 
-python by_hand.py model.onnx FOLDER
+python _by_hand.py model.onnx FOLDER
 """
 
 from __future__ import annotations
