@@ -109,14 +109,13 @@ class Cache:
         return (value.parent for value in self.root.glob(f"*/*/{_VALUE}"))
 
     def sweep(self) -> None:
-        """Delete what killed runs left behind."""
-        if not self.root.exists():
-            return
+        """Delete what runs that were killed a day ago left behind; a younger one may be at work."""
         import time
 
         for folder in self.root.glob("making-*"):
-            if time.time() - folder.stat().st_mtime > _ABANDONED_AFTER_S:
-                shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # its run has just ended
+                if time.time() - folder.stat().st_mtime > _ABANDONED_AFTER_S:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _folder(self, key: Key) -> Path:
         digest = key.digest()

@@ -118,6 +118,8 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
         tasks.get(spec.task)
     sources.resolve(spec.source)
     folder = spec.validation or spec.calibration
+    cache = Cache(fresh=not options.use_cache)
+    cache.sweep()
     return _Plan(
         spec=spec,
         options=options,
@@ -125,7 +127,7 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
         published=repository.survey(
             options.output, spec.name, alongside=options.alongside, discard_edits=options.discard_edits
         ),
-        stages=Stages(cache=Cache(fresh=not options.use_cache), progress=progress),
+        stages=Stages(cache=cache, progress=progress),
         images=inputs.images_in(folder) if folder else (),
     )
 

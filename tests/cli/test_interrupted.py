@@ -1,0 +1,123 @@
+"""``kit generate`` that is killed or interrupted at any moment: old or new, and the next run completes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import models
+import pytest
+
+DRIVER = '''
+"""Forks a run for each moment: the libraries are imported once, which is what takes the time of a tiny model."""
+import os, random, signal, sys, time
+from pathlib import Path
+import numpy, onnx, onnx.compose, onnx.parser, onnx.version_converter, onnxruntime, onnxsim, tritonclient.grpc
+import kit.cli, kit.compare, kit.pipeline, kit.cli._display
+
+which, moments = getattr(signal, sys.argv[1]), int(sys.argv[2])
+output = Path("out")
+
+def start(source, fresh):
+    child = os.fork()
+    if child == 0:
+        error = os.open("stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(error, 2)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            code = kit.cli.run(["generate", source, "--name", "m", "--no-verify", "--quiet", "--output", "out", *fresh])
+        except BaseException as problem:
+            os.write(2, repr(problem).encode())
+            code = 99
+        os._exit(code)
+    return child
+
+def wait(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def tree():
+    return {p.relative_to(output).as_posix(): p.is_file() and p.read_bytes() for p in output.rglob("*")}
+
+assert wait(start("one.onnx", [])) == 0, Path("stderr").read_text()
+begin = time.monotonic()
+assert wait(start("two.onnx", ["--no-cache"])) == 0, Path("stderr").read_text()
+length = time.monotonic() - begin
+chance = random.Random(0)
+sources, ended = ["one.onnx", "two.onnx"], set()
+for number in range(moments):
+    before, source = tree(), sources[number % 2]
+    child = start(source, ["--no-cache"])
+    time.sleep(length * (number + chance.random()) / moments)
+    os.kill(child, which)
+    code = wait(child)
+    after, error = tree(), Path("stderr").read_text()
+    ended.add(code)
+    if which == signal.SIGINT:
+        assert code in (0, 130), (number, code, error)
+        told = "kit: interrupted; what stood in the output folder still stands\\n"
+        assert error == ("" if code == 0 else told), error
+        assert sorted(p.name for p in Path().glob(".*")) == [], number
+    changed = after != before
+    assert wait(start(source, [])) == 0, (number, Path("stderr").read_text())
+    assert not changed or after == tree(), number  # what was published by the killed run is what is published now
+    assert sorted(p.name for p in Path().glob(".*")) == [], number
+    assert sorted(p.name for p in output.iterdir()) == ["m"], number
+assert -9 in ended or 130 in ended, ended
+'''
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
+def test_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("KIT_CACHE_DIR", str(tmp_path / "cache"))
+    models.save(models.classifier(seed=1), tmp_path / "one.onnx")
+    models.save(models.detector(seed=2), tmp_path / "two.onnx")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", DRIVER, name, "15"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("stage", ["load", "simplify", "interpret", "contract"])
+def test_after_each_stage_of_a_real_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    monkeypatch.setenv("KIT_CACHE_DIR", str(tmp_path / "cache"))
+    models.save(models.classifier(), tmp_path / "model.onnx")
+    command = [sys.executable, "-m", "kit", "generate", "model.onnx", "--no-verify", "--output", "a/b/out"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, bufsize=1)
+    assert process.stderr is not None
+    told = []
+    for line in process.stderr:
+        told.append(line)
+        if line.split()[:1] == [stage]:
+            process.send_signal(signal.SIGINT)
+            break
+    told += process.stderr.readlines()
+    process.stderr.close()
+    assert process.wait(20) == 130, told
+    assert told[-1] == "kit: interrupted; what stood in the output folder still stands\n"
+    assert sum(line.startswith("kit: ") for line in told) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cache", "model.onnx"]
+
+
+def test_the_reader_of_the_answer_has_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``kit generate --json | head -0`` ends without a traceback."""
+    monkeypatch.setenv("KIT_CACHE_DIR", str(tmp_path / "cache"))
+    models.save(models.scale(), tmp_path / "model.onnx")
+    command = [sys.executable, "-m", "kit", "generate", "model.onnx", "--no-verify", "--json"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    started = time.monotonic()
+    process.wait(20)
+    assert time.monotonic() - started < 20
+    assert error == ""
+    assert (tmp_path / "model_repository/model/1/model.onnx").is_file()
