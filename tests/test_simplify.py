@@ -167,3 +167,12 @@ def test_every_other_change_is_told_as_well(change: dict[str, tuple[Tensor, ...]
     before = replace(before, signature=replace(before.signature, **change))
     with pytest.raises(StageError, match=f"^simplify: onnxsim {words}"):
         simplify(before, folder)
+
+
+def test_a_result_that_answers_otherwise_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = described(folding(), folder)
+    other = onnx.load(str(before.path))
+    other.graph.node[0].op_type = "Sub"
+    monkeypatch.setattr("onnxsim.simplify", lambda model, check_n: (other, True))
+    with pytest.raises(StageError, match="^simplify: onnxsim's own check found that its result answers otherwise"):
+        simplify(before, folder)
