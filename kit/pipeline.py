@@ -312,6 +312,7 @@ def _compare(plan: _Plan, graphs: Graphs, recipe: Recipe, sizes: tuple[int, ...]
     def work(_: Path) -> tuple[Parity, ...]:
         from kit import compare
 
+        simplify.check(graphs.original, graphs.network)
         return compare.check_stages(graphs, recipe.make(), sizes)
 
     key = Key(
