@@ -80,11 +80,11 @@ class TritonPythonModel:
             contract.check_outputs(config, signature, contract.ONNXRUNTIME)
             tensors = (*signature.inputs, *signature.outputs)
             run = _BFloat16Run(session, signature) if any(t.dtype == "BF16" for t in tensors) else session.run
-            self.execute = Executor(config, signature, run).execute
+            self._executor = Executor(config, signature, run)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer requests; ``initialize`` puts the executor's method in its place."""
-        raise NotImplementedError
+        """Answer requests, one response for each."""
+        return self._executor.execute(requests)
 
 
 def _load_error(error: Exception) -> str:

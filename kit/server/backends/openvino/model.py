@@ -76,11 +76,11 @@ class TritonPythonModel:
             pads = contract.parameter(config, "ENABLE_BATCH_PADDING").lower() == "yes"
             compiled = openvino.Core().compile_model(model, "CPU", _properties(config))
             run = _Run(compiled, signature, expected_batch=0 if pads else batch)
-            self.execute = Executor(config, signature, run, pad_to=batch if pads and batch else None).execute
+            self._executor = Executor(config, signature, run, pad_to=batch if pads and batch else None)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer requests; ``initialize`` puts the executor's method in its place."""
-        raise NotImplementedError
+        """Answer requests, one response for each."""
+        return self._executor.execute(requests)
 
 
 class _Run:
