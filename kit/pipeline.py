@@ -312,8 +312,9 @@ def _compare(plan: _Plan, graphs: Graphs, recipe: Recipe, sizes: tuple[int, ...]
     def work(_: Path) -> tuple[Parity, ...]:
         from kit import compare
 
+        found = compare.check_stages(graphs, recipe.make(), sizes)
         simplify.check(graphs.original, graphs.network)
-        return compare.check_stages(graphs, recipe.make(), sizes)
+        return found
 
     key = Key(
         stage="compare",

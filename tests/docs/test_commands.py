@@ -53,7 +53,8 @@ def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_command_line_takes_it(arguments: list[str], user_folder: Path) -> None:
     command = cli.cli.get_command(click.Context(cli.cli), arguments[0])
     assert command is not None, f"there is no command {arguments[0]}"
-    command.make_context(arguments[0], arguments[1:])
+    parent = click.Context(cli.cli, **cli.cli.context_settings)
+    command.make_context(arguments[0], arguments[1:], parent=parent)
 
 
 @pytest.mark.live
