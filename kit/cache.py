@@ -7,28 +7,34 @@ renamed, so that an entry is either whole or absent, whatever was killed when.
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import importlib.metadata
 import os
-import re
 import shutil
+import stat
 import tempfile
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 import kit
 from kit import disk
+from kit.errors import RepositoryBusyError
 from kit.paths import cache_root
 
 T = TypeVar("T")
 
 _VALUE = "value.json"
+_LOCK = "stages.lock"
+_OWN = "kit-cache-entry-5f0c9a7e:/"
+"""Begins the paths in a value that lie in the entry itself; what else the user names is no ``Path`` of ours."""
+
 _ABANDONED_AFTER_S = 24 * 3600
 
 
@@ -97,12 +103,29 @@ class Cache:
         with tempfile.TemporaryDirectory(prefix="making-", dir=self.root) as name:
             folder = Path(name) / "entry"
             folder.mkdir()
-            text = encode(build(folder))
-            (folder / _VALUE).write_bytes(text.replace(msgspec.json.encode(str(folder))[:-1] + b"/", b'"@/'))
+            (folder / _VALUE).write_bytes(_encode_entry(build(folder), folder))
             _place(folder, target)
         stored = _read(target, kind)
         assert stored is not None
         return stored
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Let nobody clear the cache meanwhile; waits for one who is clearing it. Runs do not wait for each other.
+
+        Where the lock cannot be made nothing else can be either, and ``make`` says so.
+        """
+        try:
+            self.root.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.root.with_name(_LOCK), os.O_RDONLY | os.O_CREAT, 0o644)
+        except OSError:
+            yield
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(descriptor)
 
     def entries(self) -> Iterable[Path]:
         """Yield the folder of each entry."""
@@ -125,15 +148,35 @@ class Cache:
 def _read(folder: Path, kind: type[T]) -> T | None:
     """Return an entry's value; None where there is none, or where a part of it has gone."""
     try:
-        text = (folder / _VALUE).read_bytes()
-        if not all((folder / name.decode()).exists() for name in re.findall(rb'"@/([^"]*)"', text)):
-            return None
-        value = decode(text.replace(b'"@/', msgspec.json.encode(str(folder))[:-1] + b"/"), kind)
+        value = _decode_entry((folder / _VALUE).read_bytes(), kind, folder)
     except (OSError, msgspec.MsgspecError, ValueError):
         return None
     with suppress(OSError):  # a cache that is only read
         os.utime(folder)
     return value
+
+
+def _encode_entry(value: object, folder: Path) -> bytes:
+    """Return a value as JSON in which the paths below ``folder`` do not depend on where that is."""
+
+    def plain(part: object) -> str:
+        own = isinstance(part, Path) and part != folder and part.is_relative_to(folder)
+        return f"{_OWN}{part.relative_to(folder)}" if own and isinstance(part, Path) else str(part)
+
+    return msgspec.json.encode(value, enc_hook=plain)
+
+
+def _decode_entry(text: bytes, kind: type[T], folder: Path) -> T:
+    """Return the value that ``_encode_entry`` wrote. Raises ``FileNotFoundError`` where a file of it has gone."""
+
+    def rich(wanted: type[Any], part: Any) -> Any:
+        if wanted is not Path or not part.startswith(_OWN):
+            return wanted(part)
+        path = folder / part.removeprefix(_OWN)
+        path.stat()
+        return path
+
+    return msgspec.json.decode(text, type=kind, dec_hook=rich)
 
 
 def _place(made: Path, target: Path) -> None:
@@ -160,7 +203,15 @@ def decode(text: bytes, kind: type[T]) -> T:
 
 def folder_size(folder: Path) -> int:
     """Return the bytes that the files below ``folder`` take."""
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(_size(path) for path in folder.rglob("*"))
+
+
+def _size(path: Path) -> int:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:  # a run that is at work has just moved it
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,19 +225,69 @@ class Usage:
 
 
 def usage() -> Usage:
-    """Return how much is kept."""
+    """Return how much is kept. Raises ``NotWritableError`` where the cache cannot be read."""
     root = cache_root()
-    return Usage(
-        root=root,
-        entries=sum(1 for _ in Cache().entries()),
-        stages_bytes=folder_size(root / "stages"),
-        server_bytes=folder_size(root / "server"),
-    )
+    with disk.translated(root, disk.CACHE_REMEDY, "read"):
+        if root.is_dir():
+            os.scandir(root).close()  # globbing takes a folder that may not be read for an empty one
+        return Usage(
+            root=root,
+            entries=sum(1 for _ in Cache().entries()),
+            stages_bytes=folder_size(root / "stages"),
+            server_bytes=folder_size(root / "server"),
+        )
 
 
 def clear(*, server: bool) -> Usage:
-    """Delete the results of all stages, with ``server`` the embedded server too; return what there was."""
+    """Delete the results of all stages, with ``server`` the embedded server too; return what there was.
+
+    Raises ``RepositoryBusyError`` where a run or, with ``server``, an embedded server is at work, and
+    ``NotWritableError``.
+    """
     before = usage()
-    for name in ("stages", *(["server"] if server else [])):
-        shutil.rmtree(before.root / name, ignore_errors=True)
+    if not before.root.is_dir():
+        return before
+    with disk.translated(before.root, disk.CACHE_REMEDY, "cleared"), _unused(before.root):
+        if server and _serving(before.root / "server" / "run"):
+            raise RepositoryBusyError("an embedded server is running; end it and try again")
+        for name in ("stages", *(["server"] if server else [])):
+            _delete(before.root / name)
     return before
+
+
+@contextmanager
+def _unused(root: Path) -> Iterator[None]:
+    """Keep runs from starting; see ``Cache.in_use``."""
+    descriptor = os.open(root / _LOCK, os.O_RDONLY | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise RepositoryBusyError("a run is using the cache; try again when it has ended") from error
+    finally:
+        os.close(descriptor)
+
+
+def _serving(runs: Path) -> bool:
+    """Tell whether an embedded server lives: its keeper holds the lock in its folder."""
+    return any(_is_locked(lock) for lock in runs.glob("*/lock"))
+
+
+def _is_locked(file: Path) -> bool:
+    try:
+        descriptor = os.open(file, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _delete(folder: Path) -> None:
+    """Delete a folder. A link stays, and what it points at: somebody put it there."""
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder)

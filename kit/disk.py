@@ -13,27 +13,32 @@ from pathlib import Path
 from kit.errors import DiskFullError, NotWritableError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP,
-                     errno.ENAMETOOLONG})  # fmt: skip
 _NO_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP})
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
+OUTPUT_REMEDY = "choose another --output"
+CACHE_REMEDY = "set KIT_CACHE_DIR to a folder that can be written"
+
 
 @contextmanager
-def translated(place: Path) -> Iterator[None]:
-    """Turn the operating system's refusals below ``place`` into ``DiskFullError`` and ``NotWritableError``."""
+def translated(place: Path, remedy: str = OUTPUT_REMEDY, verb: str = "written") -> Iterator[None]:
+    """Turn the operating system's refusals below ``place`` into ``DiskFullError`` and ``NotWritableError``.
+
+    ``remedy`` says what the user can do, ``verb`` what was tried. An error without a number is no refusal of the
+    disk (``urllib`` and ``ssl`` have such) and passes.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             raise DiskFullError(
-                f"no space left for {place}: free some, or choose another place; what stood there still stands"
+                f"no space left for {place}: free some, or {remedy}; what stood there still stands"
             ) from error
-        if error.errno in _DENIED:
-            where = error.filename or place
-            raise NotWritableError(f"{where} cannot be written: {error.strerror}; choose another --output") from error
-        raise
+        if error.errno is None:
+            raise
+        where = error.filename or place
+        raise NotWritableError(f"{where} cannot be {verb}: {error.strerror}; {remedy}") from error
 
 
 def sync(path: Path) -> None:

@@ -14,7 +14,8 @@
     │   ├── SourceImportError       13  the user's Python module failed
     │   ├── ExportError             14  torch.onnx.export failed
     │   ├── UnsupportedModelError   15  a valid model that the kit cannot serve as asked
-    │   └── InputsError             16  the folder of images for calibration or validation
+    │   ├── InputsError             16  the folder of images for calibration or validation
+    │   └── SourceChangedError      17  the file was written while it was read
     ├── StageError                  30  a stage of the pipeline broke the model
     │   ├── ParityError             31  its answers differ from the source model's
     │   └── VerificationError       32  the real server refused it or answered something else
@@ -133,6 +134,12 @@ class InputsError(SourceError):
     """A folder of images holds none that can be read."""
 
     exit_code = 16
+
+
+class SourceChangedError(SourceError):
+    """The source's file was written while it was read."""
+
+    exit_code = 17
 
 
 class StageError(KitError):

@@ -39,31 +39,35 @@ _PATH_LIKE = re.compile(r"(^|[\s\"'=(])(/[\w.-]+){2,}|[A-Za-z]:\\")
 
 
 def read(path: Path) -> onnx.ModelProto:
-    """Return the model in a file, weights included.
+    """Return the model in a file, weights included. Raises as ``parse`` does, and ``OSError``."""
+    return parse(path.read_bytes(), path.name)
+
+
+def parse(data: bytes, name: str) -> onnx.ModelProto:
+    """Return the model in a file's bytes; ``name`` is the file's, for messages.
 
     Raises ``NotOnnxError``, ``TruncatedOnnxError``, or ``UnsupportedModelError`` for weights outside the file.
     """
     import onnx
     from google.protobuf.message import DecodeError
 
-    data = path.read_bytes()
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
     except DecodeError as error:
         if _looks_truncated(data):
             raise TruncatedOnnxError(
-                f"{path.name} ends after {len(data):,} bytes in the middle of the model; copy or export it again"
+                f"{name} ends after {len(data):,} bytes in the middle of the model; copy or export it again"
             ) from error
-        raise NotOnnxError(f"{path.name} is not an ONNX file; give a file that torch.onnx.export wrote") from error
-    _require_a_graph(model, path, data)
+        raise NotOnnxError(f"{name} is not an ONNX file; give a file that torch.onnx.export wrote") from error
+    _require_a_graph(model, name, data)
     if not all(isinstance(text, str) for text in _texts(model)):
-        raise NotOnnxError(f"{path.name} has names that are no text; copy or export it again")
+        raise NotOnnxError(f"{name} has names that are no text; copy or export it again")
     outside = sorted({e.value for t in model.graph.initializer for e in t.external_data if e.key == "location"})
     if outside:
         raise UnsupportedModelError(
-            f"{path.name} keeps its weights in {', '.join(outside)}; make it one file: "
-            f'onnx.save(onnx.load("{path.name}"), "one-file.onnx")'
+            f"{name} keeps its weights in {', '.join(outside)}; make it one file: "
+            f'onnx.save(onnx.load("{name}"), "one-file.onnx")'
         )
     return model
 
@@ -189,13 +193,13 @@ def _tensor(value: onnxruntime.NodeArg) -> Tensor:
     return Tensor(name=value.name, dtype=_ORT_TYPES[value.type], shape=shape)
 
 
-def _require_a_graph(model: onnx.ModelProto, path: Path, data: bytes) -> None:
+def _require_a_graph(model: onnx.ModelProto, name: str, data: bytes) -> None:
     if model.ir_version and model.graph.node and model.opset_import:
         return
     if _looks_truncated(data) or (model.ir_version and model.graph.node):
-        raise TruncatedOnnxError(f"{path.name} ends after {len(data):,} bytes; copy or export it again")
+        raise TruncatedOnnxError(f"{name} ends after {len(data):,} bytes; copy or export it again")
     what = "is empty" if not data else "is not an ONNX file"
-    raise NotOnnxError(f"{path.name} {what}; give a file that torch.onnx.export wrote")
+    raise NotOnnxError(f"{name} {what}; give a file that torch.onnx.export wrote")
 
 
 def _texts(message: Message) -> Iterator[object]:

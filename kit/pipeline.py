@@ -29,6 +29,7 @@ from kit import (
     verify,
 )
 from kit.cache import Cache, Key, tool_version
+from kit.errors import SourceChangedError, UsageError
 from kit.inputs import Recipe
 from kit.manifest import Manifest, Origin, StageParity, TargetRecord
 from kit.progress import Progress, Silent
@@ -104,6 +105,8 @@ def generate(spec: Spec, options: Options, progress: Progress | None = None) -> 
         evidence = _with_evidence(draft, manifest.summarize(parity), seen)
         finished = repository.complete(evidence, plan.published, content)
         entry = _publish(plan, entry, finished)
+    if not entry.changed and plan.published.manifest is not None:
+        finished = plan.published.manifest  # what stands there may have been verified when this run was told not to
     seconds = time.perf_counter() - start
     written = report.write(options.output, finished, parity, plan.stages.times, seconds)
     return Result(entry=entry, manifest=finished, parity=parity, report=written, seconds=seconds)
@@ -116,7 +119,8 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
         precision.get(_precision_of(spec, target))
     if spec.task is not None:
         tasks.get(spec.task)
-    sources.resolve(spec.source)
+    if options.input_shape is not None and not sources.resolve(spec.source).needs_shape:
+        raise UsageError(f"{spec.source} says itself what it takes; --input-shape is for PyTorch models")
     folder = spec.validation or spec.calibration
     cache = Cache(fresh=not options.use_cache)
     cache.sweep()
@@ -144,9 +148,12 @@ def _load(plan: _Plan, scratch: Path, standby: Standby) -> Loaded:
 
         def work(folder: Path) -> Model:
             _expect_questions(plan, standby)
-            return source.load(text, folder, shape).model
+            loaded = source.load(text, folder, shape)
+            if loaded.digest != fingerprint:
+                raise SourceChangedError(f"{text} was changed while it was read; run again when it is whole")
+            return loaded.model
 
-        return Loaded(model=plan.stages.cached(key, Model, work, summary.signature))
+        return Loaded(model=plan.stages.cached(key, Model, work, summary.signature), digest=fingerprint)
     start = time.perf_counter()
     _expect_questions(plan, standby)
     with plan.stages.progress.working("export"):
@@ -181,7 +188,14 @@ def _convert(plan: _Plan, loaded: Loaded) -> Graphs:
         lambda folder: contract.fuse(network, meaning, folder),
         summary.signature,
     )
-    return Graphs(original=original, reference=loaded.reference, network=network, meaning=meaning, served=served)
+    return Graphs(
+        source_digest=loaded.digest,
+        original=original,
+        reference=loaded.reference,
+        network=network,
+        meaning=meaning,
+        served=served,
+    )
 
 
 def _build(plan: _Plan, graphs: Graphs) -> Mapping[str, Artifact]:
@@ -246,7 +260,7 @@ def _draft(plan: _Plan, graphs: Graphs, artifacts: Mapping[str, Artifact], conte
         source=Origin(
             kind=source.name,
             name=source.origin(plan.spec.source),
-            sha256=source.fingerprint(plan.spec.source) or graphs.original.digest,
+            sha256=graphs.source_digest,
         ),
         tools={tool: tool_version(tool) for tool in tools},
         interpretation=graphs.meaning,
@@ -280,6 +294,8 @@ def _prove(
     )
     largest = max(1, *(c.max_batch_size for c in candidates))
     recipe = Recipe(signature=graphs.served.signature, count=largest, images=plan.images)
+    if plan.images and not recipe.chosen():
+        plan.stages.progress.note("compared on random inputs: images are used where the model takes UINT8 frames")
     verifier = Verifier(
         stages=plan.stages, entry=entry, candidates=candidates, recipe=recipe, mode=plan.options.verify,
         stand_in=lambda: _stand_in(plan, graphs, candidates[0].artifact), standby=standby,

@@ -27,7 +27,8 @@ class Stages:
     def cached(self, key: Key, kind: type[T], build: Callable[[Path], T], tell: Callable[[T], str]) -> T:
         """Return the result that is kept under ``key``, else that of ``build(folder)``, which is then kept.
 
-        ``tell`` says in a few words what came out. Raises what ``build`` raises, and ``DiskFullError``.
+        ``tell`` says in a few words what came out. Raises what ``build`` raises, ``DiskFullError`` and
+        ``NotWritableError``.
         """
         start = time.perf_counter()
         found = self.cache.find(key, kind)
@@ -41,7 +42,7 @@ class Stages:
 
     def quietly(self, key: Key, kind: type[T], build: Callable[[Path], T]) -> T:
         """Do as ``cached`` does, for what is too small to be told."""
-        with disk.translated(self.cache.root):
+        with disk.translated(self.cache.root, disk.CACHE_REMEDY):
             found = self.cache.find(key, kind)
             return self.cache.make(key, kind, build) if found is None else found
 

@@ -253,13 +253,17 @@ class Interpretation:
 
 @dataclass(frozen=True, kw_only=True)
 class Graphs:
-    """The model at each step of its conversion; ``reference`` runs the source itself where that is not ONNX."""
+    """The model at each step of its conversion; ``reference`` runs the source itself where that is not ONNX.
+
+    ``source_digest`` is that of the source's bytes.
+    """
 
     original: Model
     reference: Callable[[dict[str, Any]], dict[str, Any]] | None
     network: Model
     meaning: Interpretation
     served: Model
+    source_digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,7 +271,7 @@ class Difference:
     """How one output differs between two runs: over all its elements, worst case.
 
     ``maximum`` is the largest absolute difference; ``relative`` is that divided by the largest absolute
-    value of the reference (at least 1); ``cosine`` is the least cosine similarity of a batch element.
+    value of the reference; ``cosine`` is the least cosine similarity of a batch element.
     """
 
     output: str

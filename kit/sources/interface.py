@@ -20,18 +20,26 @@ Reference: TypeAlias = "Callable[[Arrays], Arrays]"
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A model as ONNX. ``reference`` runs the original where that is not ONNX."""
+    """A model as ONNX. ``reference`` runs the original where that is not ONNX.
+
+    ``digest`` is that of what was read, in one go: the manifest names what is served, whatever changes meanwhile.
+    """
 
     model: Model
+    digest: str
     reference: Reference | None = None
 
 
 @runtime_checkable
 class Source(Protocol):
-    """A kind of source. ``tools`` are the distributions whose versions its result depends on."""
+    """A kind of source. ``tools`` are the distributions whose versions its result depends on.
+
+    ``needs_shape`` tells whether the user may say what the model takes.
+    """
 
     name: str
     tools: tuple[str, ...]
+    needs_shape: bool
 
     def origin(self, source: str) -> str:
         """Return what the manifest says of the place; no path of this machine is in it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -16,6 +17,7 @@ class OnnxFile:
 
     name = "onnx"
     tools = ("onnx", "onnxruntime")
+    needs_shape = False
 
     def claims(self, source: str) -> bool:
         """Any existing path, and whatever ends like a file: a mistyped path is no Python module."""
@@ -47,10 +49,15 @@ class OnnxFile:
         """Write the model, stripped of paths and dates, into ``folder``."""
         import kit.graph
 
-        proto = kit.graph.read(Path(source))
+        try:
+            data = Path(source).read_bytes()
+        except OSError as error:
+            raise SourceNotFoundError(f"{source} cannot be read: {error.strerror}") from error
+        proto = kit.graph.parse(data, Path(source).name)
         kit.graph.strip(proto)
         path = folder / "model.onnx"
-        return Loaded(model=kit.graph.describe(path, kit.graph.write(proto, path)))
+        model = kit.graph.describe(path, kit.graph.write(proto, path))
+        return Loaded(model=model, digest=hashlib.sha256(data).hexdigest())
 
 
 def _neighbours(path: Path) -> str:

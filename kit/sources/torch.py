@@ -33,6 +33,7 @@ class TorchCallable:
 
     name = "torch"
     tools = ("torch", "onnxscript", "onnx", "onnxruntime")
+    needs_shape = True
 
     def claims(self, source: str) -> bool:
         """Tell whether it reads ``package.module:callable``."""
@@ -70,7 +71,9 @@ class TorchCallable:
             proto.metadata_props.add(key=key, value=value)
         path = folder / "model.onnx"
         model = kit.graph.describe(path, kit.graph.write(proto, path))
-        return Loaded(model=model, reference=_reference(module, names, [o.name for o in proto.graph.output]))
+        return Loaded(
+            model=model, digest=model.digest, reference=_reference(module, names, [o.name for o in proto.graph.output])
+        )
 
 
 def _build(source: str) -> torch.nn.Module:

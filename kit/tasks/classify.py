@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from kit.errors import ParityError
 from kit.tasks.interface import Arrays, Head
 from kit.types import DataType, Interpretation, Model, Normalization, Thresholds
 
 _FEWEST_CLASSES = 2
+_PROBABILITIES = frozenset({"Softmax", "Sigmoid"})
+_FORM_ONLY = frozenset({"Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 
 
 class Classify:
@@ -26,8 +29,11 @@ class Classify:
         classes = outputs[0].shape[1]
         if classes < _FEWEST_CLASSES:
             return None
-        kind = "probabilities" if _ends_in_softmax(model) else "logits"
-        return Head(name=kind, class_count=classes, reason=f"one output [N, {classes}] of {kind}")
+        last = _last_operator(model)
+        if last in _PROBABILITIES:
+            reason = f"one output [N, {classes}] of probabilities ({last})"
+            return Head(name="probabilities", class_count=classes, reason=reason)
+        return Head(name="logits", class_count=classes, reason=f"one output [N, {classes}] of logits, softmax is added")
 
     def expects(self) -> str:
         """One output of class scores."""
@@ -43,12 +49,17 @@ class Classify:
         """
 
     def reference(self, raw: Arrays, meaning: Interpretation) -> Arrays:
-        """Softmax in float64."""
+        """Softmax in float64. Raises ``ParityError`` where the scores are probabilities already."""
         import numpy as np
 
         (scores,) = raw.values()
         if meaning.head == "probabilities":
             return {"probabilities": scores}
+        if scores.size and scores.min() >= 0 and np.allclose(scores.sum(axis=-1), 1, atol=1e-3):
+            raise ParityError(
+                "contract: every row of the network's output sums to 1, so it is probabilities already and a softmax "
+                "would spoil it; serve it with --contract native"
+            )
         shifted = scores.astype(np.float64) - scores.max(axis=-1, keepdims=True)
         powers = np.exp(shifted)
         return {"probabilities": (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)}
@@ -58,13 +69,16 @@ class Classify:
         return
 
 
-def _ends_in_softmax(model: Model) -> bool:
-    """Tell whether the node that makes the output is a Softmax."""
+def _last_operator(model: Model) -> str:
+    """Return the operator that makes the output's numbers, behind those that only change its form."""
     import onnx
 
     proto = onnx.load(str(model.path), load_external_data=False)
-    output = proto.graph.output[0].name
-    return any(node.op_type == "Softmax" and output in node.output for node in proto.graph.node)
+    makers = {name: node for node in proto.graph.node for name in node.output}
+    name = proto.graph.output[0].name
+    while name in makers and makers[name].op_type in _FORM_ONLY:
+        name = makers[name].input[0]
+    return makers[name].op_type if name in makers else ""
 
 
 MEMBER = Classify()

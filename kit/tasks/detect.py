@@ -33,7 +33,8 @@ detect (float[batch, $channels, $anchors] raw) =>
    float[batch, $most] scores, int32[batch, $most] classes)
 {
   parts = Constant <value = int64[3] {2, 2, $classes}> ()
-  centre, size, probabilities = Split <axis = 1> (raw, parts)
+  $padding
+  centre, size, probabilities = Split <axis = 1> ($head, parts)
   half_factor = Constant <value = float {0.5}> ()
   half = Mul (size, half_factor)
   low = Sub (centre, half)
@@ -84,6 +85,13 @@ detect (float[batch, $channels, $anchors] raw) =>
   class_int = Cast <to = 6> (class_or_none)
   $outputs
 }
+""")
+
+
+# A picture of any size has any number of anchors: empty ones make sure that there are enough to choose from.
+_FREE_ANCHORS = Template("""
+  empty_anchors = Constant <value = int64[6] {0, 0, 0, 0, 0, $candidates}> ()
+  padded = Pad (raw, empty_anchors)
 """)
 
 
@@ -139,6 +147,8 @@ class Detect:
             anchors=anchors if anchors != -1 else "anchors",
             most=limits.max_detections,
             classes=classes,
+            padding=_FREE_ANCHORS.substitute(candidates=candidates) if anchors == -1 else "",
+            head="padded" if anchors == -1 else "raw",
             best=best,
             candidates=candidates,
             class_indices=", ".join(str(index) for index in range(classes)),
