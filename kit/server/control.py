@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -92,18 +92,18 @@ class Control:
             connection.close()
 
 
-def refusals(states: tuple[ModelState, ...], chosen: tuple[str, ...], unknown: Callable[[str], str]) -> str | None:
-    """Return in one line which of the models that were to be loaded are not ready, and why; None: all are ready.
+def refusals(states: tuple[ModelState, ...], wanted: Iterable[str], unknown: Callable[[str], str]) -> str | None:
+    """Return in one line which of the ``wanted`` models are not ready, and why; None: all are ready.
 
-    ``chosen`` empty means all. Triton knows no reason for a model that it could not even poll: ``unknown``
-    finds one for its name in the log.
+    Triton knows no reason for a model that it could not even poll, and does not list one without a version:
+    ``unknown`` finds one for its name in the log.
     """
-    states = tuple(s for s in states if not chosen or s.name in chosen)
+    names = frozenset(wanted)
+    states = tuple(s for s in states if s.name in names)
     ready = {s.name for s in states if s.state == "READY"}
     reasons = {s.name: messages.reason(s.reason) for s in states if s.state == "UNAVAILABLE" and s.reason != "unloaded"}
-    for state in states:
-        if state.name not in ready and state.name not in reasons:
-            reasons[state.name] = unknown(state.name)
+    for name in names - ready - reasons.keys():
+        reasons[name] = unknown(name)
     each = "; ".join(f"model {name!r}: {reason}" for name, reason in sorted(reasons.items()))
     return f"Triton refused to load {each}" if reasons else None
 

@@ -79,7 +79,7 @@ def unavailable_reason() -> str | None:
 
 def start(options: ServerOptions, announce: Callable[[str], None]) -> DockerServer:
     """Print the command, run it and return once every model is ready. Errors: see ``interface.Engine.start``."""
-    models.survey(options.repository, options.config_name, options.models)
+    served = models.survey(options.repository, options.config_name, options.models)
     _target(options)
     reason = unavailable_reason()
     if reason is not None:
@@ -94,7 +94,7 @@ def start(options: ServerOptions, announce: Callable[[str], None]) -> DockerServ
             ended=lambda: None if server.exit_code() is None else f"the container ended with code {server.exit_code()}",
             last_words=lambda: "its log above says why",
         )
-        server.check_loaded(lambda _: "the container's log above says why")
+        server.check_loaded((model.name for model in served), lambda _: "the container's log above says why")
     except BaseException:  # Ctrl-C too: no container stays behind
         server.kill()
         raise

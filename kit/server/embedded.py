@@ -20,6 +20,7 @@ from kit.server.interface import ServerOptions
 from kit.server.models import ServedModel
 from kit.server.ports import Ports
 from kit.server.runfolder import RunFolder
+from kit.server.signals import deferred
 from kit.server.stubs import StubWatch
 
 unavailable_reason = environment.unavailable_reason
@@ -81,11 +82,12 @@ class EmbeddedServer(Endpoint):
 
     def kill(self) -> None:
         """End the keeper, the server and its stubs, which are one process group, and sweep what they leave."""
-        if self.keeper.poll() is None:
-            with contextlib.suppress(ProcessLookupError):  # it ended just now
-                os.killpg(self.keeper.pid, signal.SIGKILL)
-            self.keeper.wait()
-        self.folder.remove()
+        with deferred():
+            if self.keeper.poll() is None:
+                with contextlib.suppress(ProcessLookupError):  # it ended just now
+                    os.killpg(self.keeper.pid, signal.SIGKILL)
+                self.keeper.wait()
+            self.folder.remove()
 
 
 def start(options: ServerOptions, announce: Callable[[str], None]) -> EmbeddedServer:
@@ -103,7 +105,10 @@ def start(options: ServerOptions, announce: Callable[[str], None]) -> EmbeddedSe
         )
         if options.load_at_start:
             log = server.log_tail()
-            server.check_loaded(lambda model: messages.poll_reason(log, model) or "the server's log says why")
+            server.check_loaded(
+                (model.name for model in served),
+                lambda name: messages.poll_reason(log, name) or "the server's log says why",
+            )
         server.dead_models()  # learn who the stubs are: one that dies from now on is known
     except BaseException:  # Ctrl-C too: no server stays behind
         server.kill()

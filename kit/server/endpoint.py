@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from kit.errors import ModelLoadError, ServerDiedError
@@ -68,8 +68,8 @@ class Endpoint:
                 )
             time.sleep(interval_s)
 
-    def check_loaded(self, unknown: Callable[[str], str]) -> None:
-        """Raise ``ModelLoadError`` unless all models are ready; ``unknown`` finds a reason where Triton tells none."""
-        refused = refusals(self.control.index(), self.options.models, unknown)
+    def check_loaded(self, wanted: Iterable[str], unknown: Callable[[str], str]) -> None:
+        """Raise ``ModelLoadError`` unless all ``wanted`` are ready; ``unknown`` finds a reason Triton does not tell."""
+        refused = refusals(self.control.index(), wanted, unknown)
         if refused is not None:
             raise ModelLoadError(refused)

@@ -9,11 +9,13 @@ then renamed, under a lock. The digest covers the lock file and the interpreter.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import platform
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -23,16 +25,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit import paths
-from kit.errors import DownloadError, ServerUnavailableError
+from kit.errors import DiskFullError, DownloadError, NotWritableError, ServerUnavailableError
 from kit.server import interpreter
 from kit.server.interpreter import Interpreter
 from kit.server.progress import folder_progress
+from kit.server.signals import deferred
 
 TRITON_VERSION = "2.51.0"
 _LOCKS = Path(__file__).parent / "lock"
 # Files that pip writes, downloads included, in bytes: for the progress bar only. Measured on CPython 3.11.
 _SIZES = {"server": 460_000_000, "openvino": 230_000_000}
 _MINIMUM_GLIBC = (2, 35)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+# A program that becomes the command in its arguments, which Linux ends when the kit is killed: pip would go on for
+# a minute. 1 is PR_SET_PDEATHSIG of <linux/prctl.h>; it outlives exec.
+_DIES_WITH_PARENT = (
+    "import ctypes, os, signal, sys; ctypes.CDLL(None).prctl(1, signal.SIGKILL); os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +112,10 @@ def unavailable_reason() -> str | None:
 def is_made() -> bool:
     """Tell whether ``prepare`` has nothing to fetch for models of the ONNX Runtime backend."""
     chosen = interpreter.find()
-    return chosen is not None and _whole(_folder("server", chosen))
+    try:
+        return chosen is not None and _whole(_folder("server", chosen))
+    except OSError:
+        return False  # ``prepare`` says why
 
 
 def _libc_reason(name: str, version: str) -> str | None:
@@ -118,7 +131,8 @@ def prepare(backends: Iterable[str], announce: Callable[[str], None]) -> ServerE
     """Return the environment for models of these Triton backends, made now if it is not there yet.
 
     The first time takes 20 to 60 s and 100 MB of downloads. Raises ``ServerUnavailableError`` where no
-    server can run and ``DownloadError`` where packages cannot be fetched; then nothing half-made stays.
+    server can run and ``DownloadError`` where packages cannot be fetched; then nothing half-made stays. Raises
+    ``NotWritableError`` and ``DiskFullError`` where they cannot be kept.
     """
     reason = unavailable_reason()
     chosen = interpreter.find()
@@ -126,10 +140,31 @@ def prepare(backends: Iterable[str], announce: Callable[[str], None]) -> ServerE
         raise ServerUnavailableError(reason or "no usable Python")
     base = _folder("server", chosen)
     layers = {name: _folder(name, chosen) for name in sorted(set(backends)) if name in _SIZES}
-    for name, folder in {"server": base, **layers}.items():
-        if not _whole(folder):
-            _build(folder, name, base, chosen, announce)
+    with cache_translated():
+        for name, folder in {"server": base, **layers}.items():
+            if not _whole(folder):
+                _build(folder, name, base, chosen, announce)
     return ServerEnvironment(root=base, version=chosen.version, library=chosen.library, layers=layers)
+
+
+@contextmanager
+def cache_translated() -> Iterator[None]:
+    """Turn the operating system's refusals in the cache folder into ``DiskFullError`` and ``NotWritableError``."""
+    try:
+        yield
+    except OSError as error:
+        root = paths.cache_root()
+        if error.errno in _FULL:
+            raise DiskFullError(
+                f"no space left for {root}: free some, or name another folder with KIT_CACHE_DIR"
+            ) from error
+        where = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else root
+        if error.errno in _REFUSED and (where.is_relative_to(root) or root.is_relative_to(where)):
+            raise NotWritableError(
+                f"the cache folder {root} cannot be used: {where}: {error.strerror}; name another "
+                "folder with KIT_CACHE_DIR"
+            ) from error
+        raise
 
 
 def _folder(name: str, chosen: Interpreter) -> Path:
@@ -149,14 +184,16 @@ def _build(folder: Path, name: str, base: Path, chosen: Interpreter, announce: C
     with _only_one(folder.parent):
         if _whole(folder):
             return  # another process made it while this one waited
-        partial = folder.with_name(f"{folder.name}.partial")
+        # A name of its own: a child of a kit that was killed may still be writing to the folder of its try.
+        partial = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}.partial")
         for stale in folder.parent.glob("*.partial"):
-            shutil.rmtree(stale)
+            shutil.rmtree(stale, ignore_errors=True)
         try:
             with folder_progress(f"installing Triton's {name} packages, once", partial, _SIZES[name], announce):
                 _install(partial, name, base, chosen)
         except BaseException:  # Ctrl-C too: whatever happened, nothing half-made stays
-            shutil.rmtree(partial, ignore_errors=True)
+            with deferred():
+                shutil.rmtree(partial, ignore_errors=True)
             raise
         if folder.exists():
             shutil.rmtree(folder)
@@ -198,7 +235,11 @@ def _run(command: Sequence[str | Path], scratch: Path, failure: str) -> None:
     variables = {**os.environ, "TMPDIR": str(scratch)}
     for name in ("PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_USER", "PIP_PREFIX"):
         variables.pop(name, None)
-    done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
+    bound = [sys.executable, "-I", "-S", "-c", _DIES_WITH_PARENT, *command]
+    try:
+        done = subprocess.run(bound, capture_output=True, text=True, env=variables, check=False)
+    except OSError as error:
+        raise ServerUnavailableError(f"{failure}: {sys.executable} cannot be run: {error.strerror}") from error
     if done.returncode != 0:
         raise DownloadError(
             f"{failure}: {pip_reason(done.stderr or done.stdout)}; check the connection to the package index "

@@ -82,7 +82,15 @@ def _library(version: tuple[int, int], libdir: str, multiarch: str, prefix: str)
     name = f"libpython{version[0]}.{version[1]}.so.1.0"
     own = (Path(libdir), Path(libdir, multiarch), Path(prefix, "lib"), Path(prefix, "lib64"))
     usual = (Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64"), Path("/usr/local/lib"))
-    return next((f for f in (*own, *usual) if f.is_absolute() and (f / name).exists()), None)
+    return next((f for f in (*own, *usual) if f.is_absolute() and _is_there(f / name)), None)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether it exists, as far as this user may see: ``HOME`` may be another's after ``sudo -u``."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _candidates() -> Iterator[Path]:
@@ -90,7 +98,7 @@ def _candidates() -> Iterator[Path]:
     seen: set[Path] = set()
     for path in _places():
         resolved = path.resolve()
-        if resolved not in seen and path.exists():
+        if resolved not in seen and _is_there(path):
             seen.add(resolved)
             yield path
 
@@ -107,5 +115,6 @@ def _places() -> Iterator[Path]:
     for name in names:
         for folder in folders:
             yield Path(folder, name)
-        yield from sorted((home / ".pyenv/versions").glob(f"*/bin/{name}"), reverse=True)
-        yield from sorted((home / ".local/share/uv/python").glob(f"*/bin/{name}"), reverse=True)
+        for versions in (home / ".pyenv/versions", home / ".local/share/uv/python"):
+            if _is_there(versions):
+                yield from sorted(versions.glob(f"*/bin/{name}"), reverse=True)

@@ -26,6 +26,7 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _INTERVAL_S = 0.2
+_PROGRAMS = ("tritonserver", "triton_python_backend_stub")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (the kernel's own, where Triton's regions are)
 
 
@@ -67,14 +68,23 @@ def sweep(prefix: str) -> None:
     """End what outlived a dead server whose keeper died, too, and delete the server's shared memory regions.
 
     Stubs notice after some seconds that their server is gone. Their command lines hold the prefix, which
-    holds a random number: no other process is hit.
+    holds a random number; what else has it there (an editor, ``tail -f``) is the user's own.
     """
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended, or it is another user's
-            if int(entry.name) != os.getpid() and prefix.encode() in (entry / "cmdline").read_bytes():
+            arguments = (entry / "cmdline").read_bytes().split(b"\0")
+            if int(entry.name) != os.getpid() and _is_ours(arguments, prefix.encode()):
                 os.kill(int(entry.name), signal.SIGKILL)
     for region in SHARED_MEMORY.glob(f"{prefix}*"):
         region.unlink(missing_ok=True)
+
+
+def _is_ours(arguments: list[bytes], prefix: bytes) -> bool:
+    """Whether a command line is that of the server with the prefix, of one of its stubs or of its keeper."""
+    if not any(prefix in argument for argument in arguments):
+        return False
+    program = Path(os.fsdecode(arguments[0])).name
+    return program in _PROGRAMS or (arguments[1:3] == [b"-I", b"-S"] and arguments[3].endswith(b"/keeper.py"))
 
 
 if __name__ == "__main__":

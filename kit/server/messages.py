@@ -26,15 +26,16 @@ def reason(message: str) -> str:
 
 
 def poll_reason(log: str, model: str) -> str | None:
-    """Return why Triton could not even read a model's folder, which only its log says; None: it does not.
+    """Return why Triton could not read a model's folder, or found no version there, which only its log says.
 
-    Where the configuration does not parse, protobuf's line with the place comes just before.
+    None: it does not. Where the configuration does not parse, protobuf's line with the place comes just before.
     """
     lines = log.splitlines()
-    marker = f"Poll failed for model directory '{model}': "
+    marker = re.compile(rf"(?:Poll failed for model directory|failed to load model) '{re.escape(model)}': ")
     for number, line in reversed(list(enumerate(lines))):
-        if marker in line:
-            text = line.partition(marker)[2].rstrip('"')
+        found = marker.search(line)
+        if found:
+            text = line[found.end() :].rstrip('"')
             place = re.search(r"\] (Error parsing text-format .*)", lines[number - 1]) if number else None
             return reason(f"{text}: {place[1]}" if place else text)
     return None

@@ -23,6 +23,16 @@ class ServedModel:
 
 def survey(repository: Path, config_name: str | None, chosen: tuple[str, ...] = ()) -> tuple[ServedModel, ...]:
     """Return the models that would be served, by name. Raises ``BadRepositoryError``, with what to do."""
+    try:
+        return _survey(repository, config_name, chosen)
+    except OSError as error:
+        raise BadRepositoryError(
+            f"{error.filename or repository} cannot be read ({error.strerror}); serve as a user who may read it, or "
+            "change its permissions"
+        ) from error
+
+
+def _survey(repository: Path, config_name: str | None, chosen: tuple[str, ...]) -> tuple[ServedModel, ...]:
     if not repository.is_dir():
         what = "is a file" if repository.exists() else "does not exist"
         raise BadRepositoryError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import socket
 from collections.abc import Sequence
@@ -26,12 +27,14 @@ class Ports:
 def claim(address: str, *, http: int, grpc: int, metrics: int) -> Ports:
     """Return the ports to use, free ones for 0. Raises ``PortInUseError`` naming the taken port and its holder.
 
-    Raises ``UsageError`` where the address is none of this machine's.
+    Raises ``UsageError`` where the address is none of this machine's, and where two ports are the same.
 
     Triton itself looks only after it has loaded every model. Between this look and Triton's, another
     process may take the port; then the server ends with a message that says so.
     """
-    for name, port in (("HTTP", http), ("gRPC", grpc), ("metrics", metrics)):
+    wanted = (("HTTP", http), ("gRPC", grpc), ("metrics", metrics))
+    _check_different(wanted)
+    for name, port in wanted:
         failure = _failure(address, port)
         if failure in (errno.EADDRINUSE, errno.EACCES):
             what = (
@@ -44,6 +47,14 @@ def claim(address: str, *, http: int, grpc: int, metrics: int) -> Ports:
             raise UsageError(f"cannot listen on {address} ({os.strerror(failure)}); choose another address with --host")
     chosen = iter(_choose(address, sum(1 for port in (http, grpc, metrics) if not port)))
     return Ports(http=http or next(chosen), grpc=grpc or next(chosen), metrics=metrics or next(chosen))
+
+
+def _check_different(wanted: Sequence[tuple[str, int]]) -> None:
+    for (name, port), (other, same) in itertools.combinations(wanted, 2):
+        if port and port == same:
+            raise UsageError(
+                f"{name} and {other} cannot both listen on port {port}; choose another with --{other.lower()}-port"
+            )
 
 
 def _failure(address: str, port: int) -> int:

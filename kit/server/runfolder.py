@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kit import paths
 from kit.server import keeper
-from kit.server.environment import ServerEnvironment
+from kit.server.environment import ServerEnvironment, cache_translated
 
 _BACKENDS = Path(__file__).parent / "backends"
 
@@ -49,7 +49,32 @@ class RunFolder:
 
 
 def make(environment: ServerEnvironment) -> RunFolder:
-    """Sweep what dead servers left, then make and lock a new folder with the backends in it. Takes about 10 ms."""
+    """Sweep what dead servers left, then make and lock a new folder with the backends in it. Takes about 10 ms.
+
+    Raises ``NotWritableError`` and ``DiskFullError``.
+    """
+    with cache_translated():
+        return _make(environment)
+
+
+def in_use() -> bool:
+    """Whether a server of this cache folder runs or is being installed. Takes milliseconds; raises nothing."""
+    root = paths.cache_root() / "server"
+    return any(_is_held(lock) for lock in (root / "lock", *root.glob("run/kit-*/lock")))
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with lock.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # it is not there, or not ours to read
+    return False
+
+
+def _make(environment: ServerEnvironment) -> RunFolder:
     runs = paths.cache_root() / "server" / "run"
     runs.mkdir(parents=True, exist_ok=True)
     with (runs / "lock").open("w") as guard:  # or a new folder might be swept before it is locked

@@ -6,6 +6,7 @@ among the server's children, whose command line is gone: so it is remembered whi
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,21 +19,32 @@ class StubWatch:
     repository: Path
     _models: dict[int, str] = field(default_factory=dict)
     _suspects: set[int] = field(default_factory=set)
+    _told: set[int] = field(default_factory=set)
 
     def dead(self) -> frozenset[str]:
-        """Return the models of stubs that were zombies at the last call, too: one that is unloaded is one briefly."""
+        """Return the models of stubs that died; each stub is told of once, and the caller loads its model again.
+
+        A stub that is unloaded is a zombie briefly: only those that were zombies at the last call, too, count.
+        """
         states = _children(self.server_pid)
         zombies = {pid for pid, state in states.items() if state == "Z"}
-        for pid in states.keys() - zombies - self._models.keys():
+        self._learn(states.keys(), zombies)
+        certain = (zombies & self._suspects & self._models.keys()) - self._told
+        self._suspects.clear()
+        self._suspects.update(zombies)
+        dead = frozenset(self._models[pid] for pid in certain)
+        # The model's other stubs end when it is loaded again, and may take their time about it.
+        self._told.update(pid for pid, model in self._models.items() if model in dead)
+        return dead
+
+    def _learn(self, present: Set[int], zombies: Set[int]) -> None:
+        for pid in present - zombies - self._models.keys():
             model = _model_of(pid, self.repository)
             if model is not None:
                 self._models[pid] = model
-        for pid in self._models.keys() - states.keys():
+        for pid in self._models.keys() - present:
             del self._models[pid]
-        certain = zombies & self._suspects
-        self._suspects.clear()
-        self._suspects.update(zombies)
-        return frozenset(self._models[pid] for pid in certain if pid in self._models)
+            self._told.discard(pid)
 
 
 def _children(parent: int) -> dict[int, str]:

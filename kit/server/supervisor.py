@@ -7,14 +7,24 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kit.errors import ServerDiedError, ServerError
 from kit.server.interface import Engine, RunningServer, ServerOptions
+from kit.server.signals import NUMBERS
 
 Announce = Callable[[str], None]
+
+
+@dataclass(kw_only=True)
+class Repair:
+    """How often a model had to be loaded again lately. ``due_s``: when to do it next; None: it is well."""
+
+    attempts: int = 0
+    ended_s: float = 0.0
+    due_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +38,9 @@ class Policy:
     longest_delay_s: float = 30.0
 
     def delay_s(self, failure: int) -> float:
-        """Return how long to wait after the nth failure within the window, counted from 1: it doubles, to a cap."""
-        return float(min(self.first_delay_s * 2 ** (failure - 1), self.longest_delay_s))
+        """Return how long to wait after the nth failure, counted from 1: it doubles, to a cap."""
+        doublings = min(failure - 1, 30)  # 2 to the power of a day's failures would be no float any more
+        return float(min(self.first_delay_s * 2**doublings, self.longest_delay_s))
 
 
 @dataclass(kw_only=True)
@@ -43,6 +54,8 @@ class Supervisor:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     _failures: deque[float] = field(default_factory=deque)
+    _dead: set[str] = field(default_factory=set)
+    _repairs: dict[str, Repair] = field(default_factory=dict)
 
     def serve(self, ready: Callable[[RunningServer], None]) -> None:
         """Start, call ``ready`` once, and serve until SIGINT or SIGTERM; then drain and return.
@@ -72,6 +85,8 @@ class Supervisor:
         code = server.exit_code()
         if code is not None:
             server.kill()  # removes what it left
+            self._dead.clear()
+            self._repairs.clear()
             return self._restart(code)
         try:
             self._repair(server)
@@ -80,15 +95,44 @@ class Supervisor:
         return server
 
     def _repair(self, server: RunningServer) -> None:
-        dead = server.dead_models()
-        if not dead:
-            return
-        ready = {model.name for model in server.ready_models()}
-        for model in sorted(dead & ready):  # others are being unloaded, or are unloaded
+        self._dead |= server.dead_models()  # told only once: kept until the server answers
+        if self._dead:
+            ready = {model.name for model in server.ready_models()}
+            for model in sorted(self._dead & ready):  # others are being unloaded, or are unloaded
+                self._plan(model)
+            self._dead.clear()
+        now = self.clock()
+        for model, repair in sorted(self._repairs.items()):
+            if repair.due_s is not None and repair.due_s <= now:
+                self._reload(server, model, repair)
+
+    def _plan(self, model: str) -> None:
+        """Set when a model is loaded again: at once, or later where it died soon after the last time."""
+        now, repair = self.clock(), self._repairs.get(model)
+        if repair is None or now - repair.ended_s > self.policy.longest_delay_s:
+            self._repairs[model] = Repair(due_s=now)
             self.announce(f"an instance of model {model} has died; loading it again")
-            server.unload(model)
+        elif repair.due_s is None:
+            delay_s = self.policy.delay_s(repair.attempts)
+            repair.due_s = now + delay_s
+            self.announce(f"an instance of model {model} has died again; loading it again in {delay_s:g} s")
+
+    def _reload(self, server: RunningServer, model: str, repair: Repair) -> None:
+        repair.attempts += 1
+        try:
+            if any(ready.name == model for ready in server.ready_models()):  # it is not after a failed load
+                server.unload(model)
             server.load(model)
-            self.announce(f"model {model} is ready again")
+            # Learn who the stubs are: one that dies before the next look is known then.
+            self._dead |= server.dead_models()
+        except ServerError as error:
+            repair.ended_s = self.clock()
+            delay_s = self.policy.delay_s(repair.attempts)
+            repair.due_s = repair.ended_s + delay_s
+            self.announce(f"could not repair model {model}: {error}; trying again in {delay_s:g} s")
+            return
+        repair.ended_s, repair.due_s = self.clock(), None
+        self.announce(f"model {model} is ready again")
 
     def _restart(self, code: int) -> RunningServer:
         reason = f"the server ended by itself with exit code {code}"
@@ -122,7 +166,8 @@ class Supervisor:
         try:
             server.stop()
         except KeyboardInterrupt:
-            server.kill()
+            with suppress(KeyboardInterrupt):  # a third one: all is over by then
+                server.kill()
 
 
 def _pinned(options: ServerOptions, server: RunningServer) -> ServerOptions:
@@ -138,11 +183,10 @@ def _signals_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
     # A shell starts background jobs with SIGINT ignored: it is set here, whatever it was.
-    before: list[Any] = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    before: list[Any] = [signal.signal(number, signal.default_int_handler) for number in NUMBERS]
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in zip(NUMBERS, before, strict=True):
             signal.signal(number, handler)

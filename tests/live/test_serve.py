@@ -240,6 +240,34 @@ def cache() -> Path:
     return paths.cache_root()
 
 
+def test_a_model_without_a_version_is_refused(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    write(repository, "logits", config())
+    (repository / "raw").mkdir()
+    (repository / "raw" / "config.pbtxt").write_text(config())
+    code, said = failed(repository, tmp_path)
+    assert code == 51
+    reason = "at least one version must be available under the version policy of model 'raw'"
+    assert said == f"kit: Triton refused to load model 'raw': {reason}\n"
+
+
+def test_the_same_port_twice_is_refused_before_anything_starts(repository: Path, tmp_path: Path) -> None:
+    code, said = failed(repository, tmp_path, "--http-port", "18765", "--grpc-port", "18765")
+    assert (code, said.count("\n")) == (2, 1)
+
+
+def test_a_stub_that_dies_right_after_a_repair_is_noticed(repository: Path, tmp_path: Path) -> None:
+    with serving(repository, tmp_path) as server:
+        os.kill(server.one("triton_python_backend_stub"), signal.SIGKILL)
+        eventually(lambda: "model small is ready again" in server.errors.read_text())
+        os.kill(server.one("triton_python_backend_stub"), signal.SIGKILL)
+        eventually(lambda: server.errors.read_text().count("model small is ready again") == 2)
+        assert "died again; loading it again in 1 s" in server.errors.read_text()
+        assert server.answers()
+        time.sleep(3)
+        assert server.errors.read_text().count("is ready again") == 2
+
+
 def test_a_taken_port_is_named_with_its_holder(repository: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,16 +19,27 @@ ROOT = Path(__file__).parents[2]
 PREPARE = "from kit.server import environment; print(environment.prepare((), lambda line: print(line)).root)"
 
 
+def commands() -> list[str]:
+    """Return the command lines of all processes."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended while we looked
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
 def test_it_is_made_once_and_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KIT_CACHE_DIR", str(tmp_path / "cache"))
     command = [sys.executable, "-c", PREPARE]
-    killed = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+    killed = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     server = tmp_path / "cache" / "server"
-    while not list(server.glob("*.partial/lib")):
+    while not any("--require-hashes" in command and str(server) in command for command in commands()):
         assert killed.poll() is None
         time.sleep(0.05)
-    os.killpg(killed.pid, signal.SIGKILL)
+    killed.kill()  # it alone: pip must end with it
     killed.wait()
+    time.sleep(0.2)
+    assert not [p for p in commands() if str(server) in p]
     assert list(server.glob("*.partial"))
     both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=300)[0].splitlines() for process in both]

@@ -43,6 +43,7 @@ I1122 09:11:58.214575 12772 cuda_memory_manager.cc:117] "CUDA memory pool disabl
 [libprotobuf ERROR /tmp/text_format.cc:337] Error parsing text-format inference.ModelConfig: 1:17: Expected integer, got: {
 E1122 09:11:58.215378 12772 model_repository_manager.cc:1460] "Poll failed for model directory 'broken': failed to read text proto from /r/broken/config.pbtxt"
 E1122 09:11:59.014905 12865 model_repository_manager.cc:1460] "Poll failed for model directory 'reports': Invalid model name: Could not determine backend"
+E1122 10:29:12.987142 24883 model_repository_manager.cc:724] "failed to load model 'raw': at least one version must be available under the version policy of model 'raw'"
 E1122 09:12:01.006440 12865 tritonserver.cc:2607] "Internal: failed to load all models"
 """  # noqa: E501
 
@@ -58,6 +59,7 @@ E1122 09:12:01.006440 12865 tritonserver.cc:2607] "Internal: failed to load all 
             ),
         ),
         ("reports", "Invalid model name: Could not determine backend"),
+        ("raw", "at least one version must be available under the version policy of model 'raw'"),
         ("other", None),
     ],
 )

@@ -88,3 +88,14 @@ def test_a_model_or_a_target_that_is_not_there(tmp_path: Path) -> None:
     target(folder, "l4")
     choose = "choose --target from l4, x86-cpu, or generate it with: kit generate --target t4"
     refused(tmp_path, "t4", f"model a in {tmp_path} has no configs/t4.pbtxt; {choose}")
+
+
+def test_what_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = model(tmp_path, "a") / "config.pbtxt"
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    how = "serve as a user who may read it, or change its permissions"
+    refused(tmp_path, None, f"{path} cannot be read (Permission denied); {how}")

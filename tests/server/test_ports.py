@@ -49,3 +49,9 @@ def test_an_address_of_another_machine(address: str) -> None:
     expected = f"cannot listen on {address} ({os.strerror(errno.EADDRNOTAVAIL)}); choose another address with --host"
     with pytest.raises(UsageError, match=f"^{re.escape(expected)}$"):
         ports.claim(address, http=0, grpc=0, metrics=0)
+
+
+def test_two_ports_that_are_the_same_are_refused() -> None:
+    message = r"^gRPC and metrics cannot both listen on port 8123; choose another with --metrics-port$"
+    with pytest.raises(UsageError, match=message):
+        ports.claim("127.0.0.1", http=0, grpc=8123, metrics=8123)

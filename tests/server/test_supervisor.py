@@ -19,13 +19,16 @@ class FakeServer:
 
     code: int | None = None
     dead: frozenset[str] = frozenset()
+    dies_again: int = 0
+    refuses: int = 0
+    loaded: bool = True
     log: list[str] = field(default_factory=list)
     grpc_url: str = "127.0.0.1:2"
     http_url: str = "127.0.0.1:1"
     metrics_url: str = "127.0.0.1:3"
 
     def ready_models(self) -> tuple[LoadedModel, ...]:
-        return (LoadedModel(name="a", version="1"),)
+        return (LoadedModel(name="a", version="1"),) if self.loaded else ()
 
     def dead_models(self) -> frozenset[str]:
         dead, self.dead = self.dead, frozenset()
@@ -33,9 +36,15 @@ class FakeServer:
 
     def load(self, model: str) -> None:
         self.log.append(f"load {model}")
+        self.refuses, self.loaded = self.refuses - 1, self.refuses <= 0
+        if not self.loaded:
+            raise ModelLoadError("no memory")
+        if self.dies_again:
+            self.dies_again, self.dead = self.dies_again - 1, frozenset({model})
 
     def unload(self, model: str) -> None:
         self.log.append(f"unload {model}")
+        self.loaded = False
 
     def exit_code(self) -> int | None:
         return self.code
@@ -108,6 +117,41 @@ def test_a_model_with_a_dead_instance_is_loaded_again_unless_it_is_unloaded() ->
     told, _, _ = serve(server, end_s=3)
     assert server.log == ["unload a", "load a", "stop"]
     assert told[1:3] == ["an instance of model a has died; loading it again", "model a is ready again"]
+
+
+def test_a_model_that_dies_after_each_load_is_loaded_less_and_less_often() -> None:
+    server = FakeServer(dead=frozenset({"a"}), dies_again=1000)
+    told, _, _ = serve(server, end_s=200)
+    assert told[1:6] == [
+        "an instance of model a has died; loading it again",
+        "model a is ready again",
+        "an instance of model a has died again; loading it again in 1 s",
+        "model a is ready again",
+        "an instance of model a has died again; loading it again in 2 s",
+    ]
+    assert server.log.count("load a") == 11
+
+
+def test_a_model_that_lived_for_long_is_loaded_again_at_once() -> None:
+    told: list[str] = []
+    clock = Clock(end_s=1000)
+    options = ServerOptions(repository=Path())
+    supervisor = Supervisor(engine=FakeEngine(servers=[]), options=options, announce=told.append, clock=clock.clock)
+    for now_s in (0, 31):
+        clock.now_s = now_s
+        supervisor._repair(FakeServer(dead=frozenset({"a"})))
+    assert told == ["an instance of model a has died; loading it again", "model a is ready again"] * 2
+
+
+def test_a_repair_that_failed_is_tried_again() -> None:
+    server = FakeServer(dead=frozenset({"a"}), refuses=2)
+    told, _, _ = serve(server, end_s=10)
+    assert server.log == ["unload a", "load a", "load a", "load a", "stop"]
+    assert told[2:5] == [
+        "could not repair model a: no memory; trying again in 1 s",
+        "could not repair model a: no memory; trying again in 2 s",
+        "model a is ready again",
+    ]
 
 
 def test_a_server_that_ended_is_started_again_where_its_clients_are() -> None:

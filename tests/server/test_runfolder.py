@@ -1,0 +1,76 @@
+"""Who uses the server's folders, and what is said where they cannot be written."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kit.errors import DiskFullError, NotWritableError
+from kit.server import environment, runfolder
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("place", ["lock", "run/kit-1-ab-/lock"])
+def test_a_held_lock_means_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.setenv("KIT_CACHE_DIR", str(tmp_path))
+    assert not runfolder.in_use()
+    lock = tmp_path / "server" / place
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    assert not runfolder.in_use()
+    with lock.open() as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        assert runfolder.in_use()
+    assert not runfolder.in_use()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (PermissionError(13, "Permission denied", "/c/x"), NotWritableError, "/c/x: Permission denied; name another"),
+        (OSError(28, "No space left on device", "/c/x"), DiskFullError, "no space left for .*KIT_CACHE_DIR"),
+        (PermissionError(13, "Permission denied", "/elsewhere"), PermissionError, "/elsewhere"),
+        (OSError(5, "Input/output error"), OSError, "Input/output error"),
+    ],
+)
+def test_what_the_system_refuses_names_the_variable(
+    error: OSError, kind: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KIT_CACHE_DIR", "/c")
+    with pytest.raises(kind, match=message), environment.cache_translated():
+        raise error
+
+
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0 or environment.unavailable_reason() is not None,
+    reason="needs root, to be somebody else",
+)
+def test_a_cache_that_another_user_cannot_write(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from kit.errors import NotWritableError\n"
+        "from kit.server import environment\n"
+        "try:\n    environment.prepare((), print)\n"
+        "except NotWritableError as error:\n    print(error)\n"
+    )
+    variables = {**os.environ, "KIT_CACHE_DIR": str(tmp_path / "cache")}
+    probe = subprocess.run([*NOBODY, sys.executable, "-c", ""], check=False, capture_output=True)
+    if probe.returncode != 0:
+        pytest.skip("nobody may not run this Python")
+    done = subprocess.run(
+        [*NOBODY, sys.executable, "-c", code], env=variables, check=False, capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith(f"the cache folder {tmp_path / 'cache'} cannot be used: {tmp_path / 'cache'}")
+    assert "Permission denied; name another folder with KIT_CACHE_DIR" in done.stdout
