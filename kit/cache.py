@@ -132,10 +132,15 @@ class Cache:
         return (value.parent for value in self.root.glob(f"*/*/{_VALUE}"))
 
     def sweep(self) -> None:
-        """Delete what runs that were killed a day ago left behind; a younger one may be at work."""
+        """Delete what runs that were killed a day ago left behind; a younger one may be at work.
+
+        Raises ``NotWritableError`` where the cache cannot be read.
+        """
         import time
 
-        for folder in self.root.glob("making-*"):
+        with disk.translated(self.root, disk.CACHE_REMEDY, "read"):
+            left = list(self.root.glob("making-*"))
+        for folder in left:
             with suppress(OSError):  # its run has just ended
                 if time.time() - folder.stat().st_mtime > _ABANDONED_AFTER_S:
                     shutil.rmtree(folder, ignore_errors=True)
@@ -170,7 +175,7 @@ def _decode_entry(text: bytes, kind: type[T], folder: Path) -> T:
     """Return the value that ``_encode_entry`` wrote. Raises ``FileNotFoundError`` where a file of it has gone."""
 
     def rich(wanted: type[Any], part: Any) -> Any:
-        if wanted is not Path or not part.startswith(_OWN):
+        if wanted is not Path or not isinstance(part, str) or not part.startswith(_OWN):
             return wanted(part)
         path = folder / part.removeprefix(_OWN)
         path.stat()
@@ -189,16 +194,6 @@ def _place(made: Path, target: Path) -> None:
         if not disk.exchange(made, target):
             target.rename(made.with_name("replaced"))
             made.rename(target)
-
-
-def encode(value: object) -> bytes:
-    """Return a value of ``kit.types`` as JSON."""
-    return msgspec.json.encode(value, enc_hook=str)
-
-
-def decode(text: bytes, kind: type[T]) -> T:
-    """Return the value of ``kit.types`` that ``encode`` wrote."""
-    return msgspec.json.decode(text, type=kind, dec_hook=lambda wanted, value: wanted(value))
 
 
 def folder_size(folder: Path) -> int:
@@ -241,15 +236,13 @@ def usage() -> Usage:
 def clear(*, server: bool) -> Usage:
     """Delete the results of all stages, with ``server`` the embedded server too; return what there was.
 
-    Raises ``RepositoryBusyError`` where a run or, with ``server``, an embedded server is at work, and
-    ``NotWritableError``.
+    Raises ``RepositoryBusyError`` where a run is at work, and ``NotWritableError``. Whether a server is at work
+    the caller finds out: ``kit.server.runfolder.in_use``.
     """
     before = usage()
     if not before.root.is_dir():
         return before
     with disk.translated(before.root, disk.CACHE_REMEDY, "cleared"), _unused(before.root):
-        if server and _serving(before.root / "server" / "run"):
-            raise RepositoryBusyError("an embedded server is running; end it and try again")
         for name in ("stages", *(["server"] if server else [])):
             _delete(before.root / name)
     return before
@@ -266,25 +259,6 @@ def _unused(root: Path) -> Iterator[None]:
         raise RepositoryBusyError("a run is using the cache; try again when it has ended") from error
     finally:
         os.close(descriptor)
-
-
-def _serving(runs: Path) -> bool:
-    """Tell whether an embedded server lives: its keeper holds the lock in its folder."""
-    return any(_is_locked(lock) for lock in runs.glob("*/lock"))
-
-
-def _is_locked(file: Path) -> bool:
-    try:
-        descriptor = os.open(file, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _delete(folder: Path) -> None:

@@ -5,8 +5,7 @@
     │   ├── UnknownTargetError      20
     │   ├── UnknownTaskError        21
     │   ├── UnknownPrecisionError   22
-    │   ├── InvalidModelNameError   23
-    │   └── InvalidSpecError        24
+    │   └── InvalidModelNameError   23
     ├── SourceError                     the model that was given
     │   ├── SourceNotFoundError     10
     │   ├── NotOnnxError            11
@@ -82,12 +81,6 @@ class InvalidModelNameError(UsageError):
     """Triton or a file system would refuse this model name."""
 
     exit_code = 23
-
-
-class InvalidSpecError(UsageError):
-    """The spec file has problems; the message lists all of them, one per line."""
-
-    exit_code = 24
 
 
 class SourceError(KitError):

@@ -106,7 +106,10 @@ def read(folder: Path) -> Manifest | None:
     try:
         return msgspec.json.decode(content, type=Manifest)
     except msgspec.ValidationError as error:
-        raise BadRepositoryError(f"{path} was written by another version of the kit ({error})") from error
+        raise BadRepositoryError(
+            f"{path} was written by another version of the kit ({error}); choose another --output, or delete the "
+            f"folder {folder}"
+        ) from error
 
 
 def summarize(parities: Iterable[Parity]) -> tuple[StageParity, ...]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import msgspec
 
 from kit import (
     __version__,
@@ -29,7 +26,7 @@ from kit import (
     verify,
 )
 from kit.cache import Cache, Key, tool_version
-from kit.errors import SourceChangedError, UsageError
+from kit.errors import InputsError, SourceChangedError, UsageError
 from kit.inputs import Recipe
 from kit.manifest import Manifest, Origin, StageParity, TargetRecord
 from kit.progress import Progress, Silent
@@ -92,11 +89,11 @@ def generate(spec: Spec, options: Options, progress: Progress | None = None) -> 
     start = time.perf_counter()
     plan = _prepare(spec, options, progress or Silent())
     with (
-        tempfile.TemporaryDirectory(prefix="kit-") as scratch,
+        plan.stages.cache.in_use(),
         repository.workspace(options.output) as work,
         Standby(repository.staging_root(work), plan.stages.progress.note) as standby,
     ):
-        graphs = _convert(plan, _load(plan, Path(scratch), standby))
+        graphs = _convert(plan, _load(plan, repository.scratch_folder(work), standby))
         artifacts = _build(plan, graphs)
         content = _render(plan, graphs, artifacts)
         draft = _draft(plan, graphs, artifacts, content)
@@ -132,8 +129,22 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
             options.output, spec.name, alongside=options.alongside, discard_edits=options.discard_edits
         ),
         stages=Stages(cache=cache, progress=progress),
-        images=inputs.images_in(folder) if folder else (),
+        images=_images(folder) if folder else (),
     )
+
+
+def _images(folder: Path) -> tuple[Path, ...]:
+    try:
+        return inputs.images_in(folder)
+    except OSError as error:
+        raise InputsError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
+
+
+def _digest(recipe: Recipe) -> str:
+    try:
+        return recipe.digest()
+    except OSError as error:
+        raise InputsError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def _load(plan: _Plan, scratch: Path, standby: Standby) -> Loaded:
@@ -209,7 +220,7 @@ def _build_one(plan: _Plan, served: Model, target: Target) -> Artifact:
     precise = plan.stages.quietly(key, Model, lambda folder: level.apply(served, folder))
     runtime = runtimes.choose(target)
     key = Key(
-        stage=f"build {runtime.name}", inputs=(precise.digest,), parameters=_facts(target, runtime.name),
+        stage=f"build {runtime.name}", inputs=(precise.digest,), parameters=targets.used_facts(target, runtime.name),
         tools=runtime.tools,
     )  # fmt: skip
     return plan.stages.quietly(key, Artifact, lambda folder: runtime.build(precise, target, folder))
@@ -272,7 +283,7 @@ def _draft(plan: _Plan, graphs: Graphs, artifacts: Mapping[str, Artifact], conte
                 config=f"configs/{t.name}.pbtxt",
                 backend=artifacts[t.name].backend,
                 precision=levels[t.name].name,
-                facts=_facts(t, artifacts[t.name].backend),
+                facts=targets.used_facts(t, artifacts[t.name].backend),
                 verification=unseen,
             )
             for t in plan.targets
@@ -323,7 +334,7 @@ def _stand_in(plan: _Plan, graphs: Graphs, artifact: Artifact) -> Candidate:
 
 def _compare(plan: _Plan, graphs: Graphs, recipe: Recipe, sizes: tuple[int, ...]) -> tuple[Parity, ...]:
     """Hold each graph against the one before it."""
-    digests = (graphs.original.digest, graphs.network.digest, graphs.served.digest, recipe.digest())
+    digests = (graphs.original.digest, graphs.network.digest, graphs.served.digest, _digest(recipe))
 
     def work(_: Path) -> tuple[Parity, ...]:
         from kit import compare
@@ -378,17 +389,6 @@ def _max_batch(plan: _Plan, target: Target, artifact: Artifact) -> int:
     backend = target.backend(artifact.backend)
     assert backend is not None
     return render.max_batch_size(artifact.signature, backend, target, plan.spec)
-
-
-def _facts(target: Target, backend: str) -> Mapping[str, object]:
-    """Return the facts of a target that a configuration depends on."""
-    return {
-        "architecture": target.device.architecture,
-        "compute_capability": target.device.compute_capability,
-        "stack": msgspec.to_builtins(target.stack),
-        "backend": msgspec.to_builtins(target.backend(backend)),
-        "defaults": msgspec.to_builtins(target.defaults),
-    }
 
 
 def _meaning_parameters(spec: Spec) -> tuple[object, ...]:

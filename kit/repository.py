@@ -63,6 +63,13 @@ def survey(output: Path, name: str, *, alongside: bool, discard_edits: bool) -> 
     Raises ``NotWritableError``, ``ForeignRepositoryError`` for folders that the kit did not write (other
     models' are let stand with ``alongside``), ``EditedRepositoryError`` for files changed since.
     """
+    with disk.translated(output, verb="read"):
+        _require_ours(output, name, alongside=alongside)
+        return _standing(output / name, discard_edits=discard_edits)
+
+
+def _require_ours(output: Path, name: str, *, alongside: bool) -> None:
+    """Refuse a place that cannot be written, or that somebody else's folders stand in."""
     if output.exists() and not output.is_dir():
         raise NotWritableError(f"{output} is a file; choose a folder with --output")
     _require_writable(output)
@@ -78,13 +85,17 @@ def survey(output: Path, name: str, *, alongside: bool, discard_edits: bool) -> 
     live = output / name
     if live.exists() and not live.is_dir():
         raise ForeignRepositoryError(f"{live} is a file that kit did not write; choose another --output or --name")
+
+
+def _standing(live: Path, *, discard_edits: bool) -> Published:
+    """Return what the kit has published in ``live``."""
     found = manifest.read(live)
     if found is None:
         return Published(path=live)
     edited = _edited(live, found)
     if edited and not discard_edits:
         raise EditedRepositoryError(
-            f"{live / edited[0]} was changed after kit wrote it"
+            f"{live / edited[0]} {_what_happened(live, edited[0], found)}"
             + (f" (and {len(edited) - 1} more)" if len(edited) > 1 else "")
             + "; say it by options or in the spec and pass --discard-edits, or choose another --output"
         )
@@ -172,6 +183,14 @@ def staging_root(folder: Path) -> Path:
     return root
 
 
+def scratch_folder(folder: Path) -> Path:
+    """Make a folder inside a workspace for what nobody keeps: it is swept with the workspace after a kill."""
+    scratch = folder / "scratch"
+    with disk.translated(folder):
+        scratch.mkdir()
+    return scratch
+
+
 def write_manifest(model: Path, finished: Manifest) -> None:
     """Write the manifest of a staged model."""
     with disk.translated(model):
@@ -244,6 +263,12 @@ def _edited(live: Path, found: Manifest) -> list[str]:
     return sorted([*changed, *(present ^ set(found.files))])
 
 
+def _what_happened(live: Path, path: str, found: Manifest) -> str:
+    if path not in found.files:
+        return "was added to what kit wrote"
+    return "was changed after kit wrote it" if (live / path).exists() else "is missing from what kit wrote"
+
+
 def _without_edited(found: Manifest, edited: list[str]) -> Manifest:
     """Forget the versions whose files are not ours any more; the one that is made now is written anew."""
     stale = {path.partition("/")[0] for path in edited}
@@ -254,6 +279,10 @@ def _require_writable(output: Path) -> None:
     """Find out before the work, not after it."""
     place = output
     while not place.exists() and place.parent != place:
+        if place.is_symlink():
+            raise NotWritableError(
+                f"{place} is a link to {place.readlink()}, which does not exist; make that, or choose another --output"
+            )
         place = place.parent
     if not place.is_dir():
         raise NotWritableError(f"{place} is a file; choose a folder with --output")

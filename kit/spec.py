@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from kit import sources
-from kit.errors import InvalidModelNameError, UsageError
+from kit.errors import InvalidModelNameError, SourceNotFoundError, UsageError
 from kit.types import Normalization, Spec, Thresholds
 
 _LEAST_STD = 1e-6
@@ -32,6 +33,8 @@ def build(
 
     Raises ``UsageError``, ``InvalidModelNameError`` and ``SourceNotFoundError``.
     """
+    if os.path.isdir(source):  # noqa: PTH112 (False where it may not be looked at); its name may be none: "."
+        raise SourceNotFoundError(f"{source} is a folder; give the path of an .onnx file")
     chosen = name if name is not None else sources.resolve(source).model_name(source)
     check_name(chosen, given=name is not None)
     check_thresholds(thresholds)

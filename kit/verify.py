@@ -185,7 +185,7 @@ class Verifier:
         return {c.target.name: self._seen(c, fresh=c in ran) for c in self.candidates}
 
     def _remember(self, key: Key, seen: Verification) -> None:
-        with disk.translated(self.stages.cache.root):
+        with disk.translated(self.stages.cache.root, disk.CACHE_REMEDY):
             self.stages.cache.make(key, Verification, lambda _: seen)
 
     def _from_cache(self) -> Mapping[str, Verification]:

@@ -50,6 +50,15 @@ class TestEntries:
         assert found is not None
         assert found.path == next((tmp_path / 'else "where" \\').rglob("model.onnx"))
 
+    @pytest.mark.parametrize("name", ["@/input", "kit-cache-entry-5f0c9a7e:/x", "/etc"])
+    def test_change_no_name_that_looks_like_a_path(self, kept: Cache, name: str) -> None:
+        assert kept.make(KEY, tuple[str, Path], lambda _: (name, Path("/etc")))[0] == name
+        assert kept.find(KEY, tuple[str, Path]) == (name, Path("/etc"))
+
+    def test_without_their_file_are_not_found(self, kept: Cache) -> None:
+        kept.make(KEY, Model, build).path.unlink()
+        assert kept.find(KEY, Model) is None
+
     @pytest.mark.parametrize(
         "other",
         [

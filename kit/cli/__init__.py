@@ -9,13 +9,15 @@ import errno
 import importlib
 import importlib.util
 import pkgutil
+import signal
 import sys
 from contextlib import suppress
 
 import click
 
 from kit import __version__
-from kit.errors import DiskFullError, InvalidSpecError, KitError, TargetFileError, suggestion
+from kit.cli import _signals
+from kit.errors import DiskFullError, KitError, NotWritableError, TargetFileError, suggestion
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
@@ -90,21 +92,37 @@ def cli(context: click.Context) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit code; a user's mistake becomes one line on standard error."""
-    try:
-        result = cli.main(args=arguments, prog_name="kit", standalone_mode=False)
-        sys.stdout.flush()  # what cannot be written is told here, and not by Python while it ends
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        return _interrupted()
-    except click.ClickException as error:
+    with _signals.watched(_is_told) as came:
+        try:
+            result = cli.main(args=arguments, prog_name="kit", standalone_mode=False)
+            sys.stdout.flush()  # what cannot be written is told here, and not by Python while it ends
+        except BaseException as error:  # noqa: BLE001 (a library whose import was interrupted raises anything)
+            number = came(error)
+            return _told(error) if number is None else _interrupted(number)
+        return result if isinstance(result, int) else 0
+
+
+def _is_told(error: BaseException) -> bool:
+    return isinstance(error, (KitError, click.ClickException, click.exceptions.Abort, KeyboardInterrupt))
+
+
+def _told(error: BaseException) -> int:
+    """Print what a command ended with and return the exit code; raise what is a fault of the program."""
+    if isinstance(error, (click.exceptions.Abort, KeyboardInterrupt)):
+        return _interrupted(signal.SIGINT)
+    if isinstance(error, click.ClickException):
         print(f"kit: {_one_line(error.format_message())}{_where_help_is(error)}", file=sys.stderr)
         return error.exit_code
-    except KitError as error:
-        listed = isinstance(error, (InvalidSpecError, TargetFileError))  # all problems at once, one a line
+    if isinstance(error, KitError):
+        listed = isinstance(error, TargetFileError)  # all problems at once, one a line
         print(f"kit: {error if listed else _one_line(str(error))}", file=sys.stderr)
         return error.exit_code
-    except (OSError, SystemExit) as error:
+    if isinstance(error, PermissionError) and error.filename is not None:
+        print(f"kit: {error.filename}: permission denied; ask for it, or choose another place", file=sys.stderr)
+        return NotWritableError.exit_code
+    if isinstance(error, (OSError, SystemExit)):
         return _unwritten(error)
-    return result if isinstance(result, int) else 0
+    raise error
 
 
 def main() -> None:
@@ -136,6 +154,6 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _interrupted() -> int:
+def _interrupted(number: int) -> int:
     print("kit: interrupted; what stood in the output folder still stands", file=sys.stderr)
-    return INTERRUPTED
+    return INTERRUPTED - signal.SIGINT + number

@@ -17,9 +17,13 @@ def command(*, clear: bool, server: bool, as_json: bool) -> None:
     The place is the user's cache folder, or $KIT_CACHE_DIR.
     """
     from kit import cache
+    from kit.errors import RepositoryBusyError
+    from kit.server import runfolder
 
     if server and not clear:
         raise click.UsageError("--server says what --clear deletes too; give both")
+    if server and runfolder.in_use():
+        raise RepositoryBusyError("an embedded server is running or being installed; try again when it has ended")
     usage = cache.clear(server=server) if clear else cache.usage()
     if as_json:
         _options.print_json(usage)

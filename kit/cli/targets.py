@@ -18,6 +18,15 @@ from kit.cli import _options
 from kit.targets.schema import CHOICE, covering, values_of
 from kit.types import Backend, Target
 
+_TABLE_WIDTH = 80
+_HEADERS = (
+    ("target", "device"),
+    ("memory", "CUDA, DLA"),
+    ("Triton", "TensorRT"),
+    ("ONNX Runtime", "runs on"),
+    ("largest batch", "inst., delay"),
+)
+
 
 @click.command()
 @click.argument("name", required=False)
@@ -37,25 +46,36 @@ def command(name: str | None, *, target_folders: tuple[Path, ...], as_json: bool
     elif name:
         _print_facts(Console(highlight=False), loaded[0], files[name])
     else:
-        Console().print(_list(loaded, files))
+        console = Console()
+        console.print(_table(loaded) if console.width >= _TABLE_WIDTH else _blocks(loaded))
+        console.print(_note(files))
 
 
-def _list(loaded: tuple[Target, ...], files: Mapping[str, Path]) -> Group:
-    """Return the table of all targets, two lines each, 80 columns wide."""
+def _table(loaded: tuple[Target, ...]) -> Table:
+    """Return the table of all targets, two lines each."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for header in (
-        "target\ndevice",
-        "memory\nCUDA, DLA",
-        "Triton\nTensorRT",
-        "ONNX Runtime\nruns on",
-        "largest batch\ninst., delay",
-    ):
-        table.add_column(header, no_wrap=True)
+    for upper, lower in _HEADERS:
+        table.add_column(f"{upper}\n{lower}", no_wrap=True)
     for target in loaded:
         table.add_row(*(Text.assemble(upper, "\n", (lower, "dim")) for upper, lower in _cells(target)))
+    return table
+
+
+def _blocks(loaded: tuple[Target, ...]) -> Group:
+    """Return the same for a terminal that is narrower than the table: a line for each of its columns."""
+    lines: list[Text] = []
+    for target in loaded:
+        (name, device), *rest = _cells(target)
+        lines.append(Text.assemble((name, "bold"), f"  {device}"))
+        for (upper, lower), values in zip(_HEADERS[1:], rest, strict=True):
+            lines.append(Text.assemble((f"  {upper} ", "dim"), values[0], (f"; {lower} ", "dim"), values[1]))
+    return Group(*lines)
+
+
+def _note(files: Mapping[str, Path]) -> Text:
     yours = [n for n, file in files.items() if file.parent != targets.BUILT_IN]
     note = f"Your own: {', '.join(yours)}. " if yours else ""
-    return Group(table, Text(f"\n{note}kit targets NAME shows every fact with its source.", "dim"))
+    return Text(f"\n{note}kit targets NAME shows every fact with its source.", "dim")
 
 
 def _cells(target: Target) -> Iterator[tuple[str, str]]:

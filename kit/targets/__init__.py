@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kit.errors import TargetFileError, UnknownTargetError, suggestion
@@ -91,3 +91,16 @@ def _toml(path: Path) -> dict[str, object]:
         raise TargetFileError(f"{path}: not UTF-8 text; save it as UTF-8") from error
     except OSError as error:
         raise TargetFileError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def used_facts(target: Target, backend: str) -> Mapping[str, object]:
+    """Return the facts of a target that a configuration depends on."""
+    import msgspec
+
+    return {
+        "architecture": target.device.architecture,
+        "compute_capability": target.device.compute_capability,
+        "stack": msgspec.to_builtins(target.stack),
+        "backend": msgspec.to_builtins(target.backend(backend)),
+        "defaults": msgspec.to_builtins(target.defaults),
+    }

@@ -155,7 +155,7 @@ class TestOthersFiles:
     def test_a_manifest_of_another_kit_is_told(self, generate: Generate, refused: Callable[..., None]) -> None:
         generate(1)
         (M / "manifest.json").write_text('{"format": "triton-edge-kit/9", "name": "m"}')
-        refused(45, "written by another version of the kit")
+        refused(45, "written by another version of the kit", "choose another --output, or delete the folder")
 
     def test_hidden_folders_are_nobodys_model(self, generate: Generate) -> None:
         (OUT / ".git").mkdir(parents=True)
@@ -184,7 +184,8 @@ class TestEdits:
     def test_stop_the_run_and_name_the_file(self, generate: Generate, refused: Callable[..., None], edit: str) -> None:
         generate(1)
         EDITS[edit]()
-        refused(43, "was changed after kit wrote it", "--discard-edits")
+        what = "was added to what" if "added" in edit else "is missing from" if "gone" in edit else "was changed after"
+        refused(43, f"{what} ", "kit wrote", "--discard-edits")
 
     @pytest.mark.parametrize("edit", EDITS)
     @pytest.mark.parametrize("factor", [1, 2], ids=["same model", "another model"])

@@ -24,6 +24,19 @@ def test_the_list_fits_and_names_all(
     assert any(line.split() == ["t4", "16", "GiB", "26.07-py3", "1.27.0", "8"] for line in lines)
 
 
+def test_the_list_is_whole_in_a_narrow_terminal(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert run(["targets"]) == 0
+    out = capsys.readouterr().out
+    lines = [line.rstrip() for line in out.splitlines()]
+    assert max(map(len, lines)) <= 60
+    assert "…" not in out
+    assert [line.split()[0] for line in lines if line[:1].strip() and line.split()[0] in targets.names()] == [
+        *targets.names()
+    ]
+    assert "  memory 16 GiB; CUDA, DLA 7.5" in lines
+
+
 def test_one_target_shows_each_value_and_unbroken_sources(
     capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

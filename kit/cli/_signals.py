@@ -1,0 +1,78 @@
+"""Ctrl-C and SIGTERM at any moment, also while a library is half imported: one line, and the exit code of a shell."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType, TracebackType
+
+
+@contextmanager
+def watched(is_told: Callable[[BaseException], bool]) -> Iterator[Callable[[BaseException], int | None]]:
+    """Let SIGTERM end a command as Ctrl-C does; yield what tells the signal that an error came of, if any.
+
+    ``kit serve`` puts its own handlers in their place while it serves: what it says itself after a signal counts.
+    What the caller ignores stays ignored. ``is_told`` tells errors that have a message of their own.
+    """
+    came: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        signal.default_int_handler(number, frame)
+
+    if threading.current_thread() is not threading.main_thread():  # only that one may
+        yield lambda _: None
+        return
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    ours = [n for n, handler in before.items() if handler in (signal.default_int_handler, signal.SIG_DFL)]
+    with _arrivals() as arrived, _quiet_after(arrived):
+        for number in ours:
+            signal.signal(number, interrupt)
+        try:
+            yield lambda error: next(iter(came or ([] if is_told(error) else arrived())), None)
+        finally:
+            for number in ours:
+                signal.signal(number, before[number])
+
+
+@contextmanager
+def _arrivals() -> Iterator[Callable[[], list[int]]]:
+    """Yield what returns the numbers of the signals that came, whoever has handled them."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    numbers: list[int] = []
+
+    def read() -> list[int]:
+        with suppress(BlockingIOError):
+            numbers.extend(n for n in os.read(reader, 4096) if n in (signal.SIGINT, signal.SIGTERM))
+        return numbers
+
+    try:
+        yield read
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reader)
+        os.close(writer)
+
+
+@contextmanager
+def _quiet_after(arrived: Callable[[], list[int]]) -> Iterator[None]:
+    """Let nobody print an error once a signal came: numpy prints the interruption of its import itself, in C."""
+    before = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not arrived():
+            before(kind, error, trace)
+
+    sys.excepthook = hook
+    try:
+        yield
+    finally:
+        sys.excepthook = before

@@ -1,0 +1,119 @@
+"""A signal ends a command in one line, whatever was at work: also an import that answers with another error."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import models
+import pytest
+
+import kit.cli
+from cli.conftest import Kit
+from kit.errors import NotWritableError
+
+TOLD = "kit: interrupted; what stood in the output folder still stands\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("answer", [ImportError("numpy._core.umath failed to import"), None])
+def test_what_a_library_makes_of_it_is_not_told(
+    kit_command: Kit, monkeypatch: pytest.MonkeyPatch, number: int, code: int, answer: Exception | None
+) -> None:
+    def work() -> None:
+        try:
+            os.kill(os.getpid(), number)
+        except KeyboardInterrupt:
+            if answer is None:
+                raise
+            raise answer from None
+
+    monkeypatch.setattr("kit.cache.usage", work)
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    outcome = kit_command("cache")
+    assert (outcome.code, outcome.out, outcome.err) == (code, "", TOLD)
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.parametrize(("error", "code"), [(ImportError("umath"), 130), (NotWritableError("said by it"), 40)])
+def test_a_command_with_handlers_of_its_own_is_believed_what_it_says_itself(
+    kit_command: Kit, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
+) -> None:
+    """``kit serve``, which imports its client while its own handlers are in place."""
+
+    def work() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        raise error
+
+    monkeypatch.setattr("kit.cache.usage", work)
+    outcome = kit_command("cache")
+    assert (outcome.code, outcome.err) == (code, TOLD if code == 130 else "kit: said by it\n")
+
+
+def test_a_fault_without_a_signal_is_still_one(kit_command: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work() -> None:
+        raise ImportError("a fault")
+
+    monkeypatch.setattr("kit.cache.usage", work)
+    with pytest.raises(ImportError, match="a fault"):
+        kit_command("cache")
+
+
+def test_an_ignored_one_stays_ignored(kit_command: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in ``nohup`` and in a script's background."""
+    from kit import cache
+
+    original = cache.usage
+
+    def work() -> cache.Usage:
+        os.kill(os.getpid(), signal.SIGINT)
+        return original()
+
+    monkeypatch.setattr(cache, "usage", work)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert kit_command("cache").code == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_outside_the_main_thread_there_are_none(kit_command: Kit) -> None:
+    import threading
+
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(kit.cli.run(["cache"])))
+    thread.start()
+    thread.join()
+    assert codes == [0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_stays_in_the_folder_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Nor, after SIGTERM, beside the repository; what SIGKILL leaves there the next run sweeps."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("KIT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    models.save(models.classifier(), tmp_path / "model.onnx")
+    command = [sys.executable, "-m", "kit", "generate", "model.onnx", "--no-verify", "--output", "out"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, bufsize=1)
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.send_signal(number)
+    told = process.stderr.read()
+    process.stderr.close()
+    if number == signal.SIGTERM:
+        assert process.wait(20) == 143, told
+        assert told.endswith(TOLD)
+        assert sorted(p.name for p in tmp_path.glob(".*")) == []
+    else:
+        assert process.wait(20) == -signal.SIGKILL
+    assert list(temporary.glob("kit-*")) == []
