@@ -38,8 +38,10 @@ def test_it_is_made_once_and_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         time.sleep(0.05)
     killed.kill()  # it alone: pip must end with it
     killed.wait()
-    time.sleep(0.2)
-    assert not [p for p in commands() if str(server) in p]
+    until = time.monotonic() + 20  # a busy disk holds a process for a while after its end
+    while any(str(server) in p for p in commands()):
+        assert time.monotonic() < until, "pip lives on"
+        time.sleep(0.1)
     assert list(server.glob("*.partial"))
     both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=300)[0].splitlines() for process in both]
