@@ -36,15 +36,19 @@ class Stages:
             self.finished(key.stage, tell(found), start, cached=True)
             return found
         with self.progress.working(key.stage):
-            made = self.quietly(key, kind, build)
+            made = self.anew(key, kind, build)
         self.finished(key.stage, tell(made), start, cached=False)
         return made
 
     def quietly(self, key: Key, kind: type[T], build: Callable[[Path], T]) -> T:
         """Do as ``cached`` does, for what is too small to be told."""
+        found = self.cache.find(key, kind)
+        return self.anew(key, kind, build) if found is None else found
+
+    def anew(self, key: Key, kind: type[T], build: Callable[[Path], T]) -> T:
+        """Return the result of ``build(folder)``, which is kept in place of what was. Raises as ``cached`` does."""
         with disk.translated(self.cache.root, disk.CACHE_REMEDY):
-            found = self.cache.find(key, kind)
-            return self.cache.make(key, kind, build) if found is None else found
+            return self.cache.make(key, kind, build)
 
     def finished(self, stage: str, result: str, start: float, *, cached: bool = False) -> None:
         """Record that a stage which began at ``start`` (``time.perf_counter``) has ended."""

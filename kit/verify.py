@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from kit import disk
 from kit.cache import Key, tool_version
 from kit.errors import VerificationError
 from kit.inputs import Recipe, Samples
@@ -182,21 +181,20 @@ class Verifier:
             same_file = [c for c in ran if c.artifact.digest == candidate.artifact.digest]
             every = tuple(sorted({size for c in same_file for size in c.batches}))
             self._remember(self._weights_key(candidate), replace(seen, batches=every))
-        return {c.target.name: self._seen(c, fresh=c in ran) for c in self.candidates}
+        return {c.target.name: self._seen(c) for c in self.candidates}
 
     def _remember(self, key: Key, seen: Verification) -> None:
-        with disk.translated(self.stages.cache.root, disk.CACHE_REMEDY):
-            self.stages.cache.make(key, Verification, lambda _: seen)
+        self.stages.anew(key, Verification, lambda _: seen)
 
     def _from_cache(self) -> Mapping[str, Verification]:
         start = time.perf_counter()
-        found = {c.target.name: self._seen(c, fresh=False) for c in self.candidates}
+        found = {c.target.name: self._seen(c) for c in self.candidates}
         self.stages.finished("verify", f"{_SERVER} has answered with this model before", start, cached=True)
         return found
 
-    def _seen(self, candidate: Candidate, *, fresh: bool) -> Verification:
-        """Return the best that was ever seen of a configuration."""
-        cache = replace(self.stages.cache, fresh=False) if fresh or self.stages.cache.fresh else self.stages.cache
+    def _seen(self, candidate: Candidate) -> Verification:
+        """Return the best that was ever seen of a configuration, by this run too where it does every stage anew."""
+        cache = replace(self.stages.cache, fresh=False)
         live = cache.find(self._live_key(candidate), Verification)
         if live is not None and candidate.runs_here:
             return replace(live, target=candidate.target.name, reason=_elsewhere(candidate.target))
