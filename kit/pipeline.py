@@ -102,10 +102,10 @@ def generate(spec: Spec, options: Options, progress: Progress | None = None) -> 
         evidence = _with_evidence(draft, manifest.summarize(parity), seen)
         finished = repository.complete(evidence, plan.published, content)
         entry = _publish(plan, entry, finished)
-    if not entry.changed and plan.published.manifest is not None:
-        finished = plan.published.manifest  # what stands there may have been verified when this run was told not to
-    seconds = time.perf_counter() - start
-    written = report.write(options.output, finished, parity, plan.stages.times, seconds)
+        if not entry.changed and plan.published.manifest is not None:
+            finished = plan.published.manifest  # that may have been verified when this run was told not to
+        seconds = time.perf_counter() - start
+        written = report.write(options.output, work, finished, parity, plan.stages.times, seconds)
     return Result(entry=entry, manifest=finished, parity=parity, report=written, seconds=seconds)
 
 

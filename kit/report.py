@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,9 +23,12 @@ def place(output: Path) -> Path:
 
 
 def write(
-    output: Path, manifest: Manifest, parity: Sequence[Parity], times: Sequence[StageTime], seconds: float
+    output: Path, folder: Path, manifest: Manifest, parity: Sequence[Parity], times: Sequence[StageTime], seconds: float
 ) -> Path:
-    """Add this run of one model to the report, in place of its last one; where that cannot be, do without."""
+    """Add this run of one model to the report, in place of its last one; where that cannot be, do without.
+
+    It is made in ``folder``, which is swept after a kill, and then put at its place in one step.
+    """
     path = place(output)
     try:
         models = dict(json.loads(path.read_text(encoding="utf-8"))["models"])
@@ -44,12 +48,11 @@ def write(
         },
     }
     text = json.dumps({"models": models}, indent=2) + "\n"
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    partial = folder / "report.json"
+    with suppress(OSError):  # the repository is published; a folder that cannot hold a report is no reason to fail
         partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError:
-        # The repository is published; a folder that cannot hold a report beside it is no reason to fail.
-        with suppress(OSError):
-            partial.unlink()
+        try:
+            partial.replace(path)
+        except OSError:  # the repository is a file system of its own
+            shutil.copyfile(partial, path)
     return path

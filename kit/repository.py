@@ -7,10 +7,11 @@ workspace of a killed run is swept by the next.
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -132,21 +133,50 @@ def complete(draft: Manifest, published: Published, content: Content) -> Manifes
 def workspace(output: Path) -> Iterator[Path]:
     """Yield an empty folder on the repository's file system, deleted at the end; sweep those of killed runs.
 
-    Raises ``NotWritableError`` and ``DiskFullError``.
+    An interruption can come between any two lines, those that clean up included: what it made them skip is done
+    when the process ends. Raises ``NotWritableError`` and ``DiskFullError``.
     """
-    root = _workspace_root(output)
-    made = [root, *(p for p in root.parents if not p.exists())]
+    staging = _Staging(_workspace_root(output))
+    atexit.register(staging.leave)
     try:
         with disk.translated(output):
-            folder, lock = _claim(root)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
+            staging.claim()
+        yield staging.folder
     finally:
+        staging.leave()
+        atexit.unregister(staging.leave)
+
+
+class _Staging:
+    """A locked folder in ``root``, and the folders above it that did not exist before."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / f"{_STAGING}{uuid.uuid4().hex}"
+        self._made = [root, *(p for p in root.parents if not p.exists())]
+        self._lock: int | None = None
+        self._owner = os.getpid()
+
+    def claim(self) -> None:
+        """Make the folder and lock it; sweep the staging of killed runs. Raises ``OSError``."""
+        root = self.folder.parent
+        while self._lock is None:
+            root.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError), _locked(root):  # a run that ended just now may have removed the root
+                _sweep(root)
+                self.folder.mkdir(mode=0o700)
+                self._lock = os.open(self.folder, os.O_RDONLY)
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def leave(self) -> None:
+        """Delete what was made; a second call finishes what an interrupted one left. Not for a forked child."""
+        if os.getpid() != self._owner:
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
         with suppress(OSError):  # another run's staging is in it, or the repository
-            for empty in made:
+            for empty in self._made:
                 empty.rmdir()
 
 
@@ -306,18 +336,6 @@ def _workspace_root(output: Path) -> Path:
     ):
         return resolved / ".kit"
     return beside
-
-
-def _claim(root: Path) -> tuple[Path, int]:
-    """Make a staging folder that is locked by this process; return it and the lock's descriptor."""
-    while True:
-        root.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError), _locked(root):  # a run that ended just now may have removed the root
-            _sweep(root)
-            folder = Path(tempfile.mkdtemp(prefix=_STAGING, dir=root))
-            lock = os.open(folder, os.O_RDONLY)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            return folder, lock
 
 
 def _sweep(root: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import importlib
 import importlib.util
+import os
 import pkgutil
 import signal
 import sys
@@ -21,6 +22,9 @@ from kit.errors import DiskFullError, KitError, NotWritableError, TargetFileErro
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
+
+_COMPLETION = "_KIT_COMPLETE"
+"""The variable by which a shell asks for completions: https://click.palletsprojects.com/en/stable/shell-completion/"""
 
 UNREAD = 141
 """Exit code where the reader of the output (head, less) has gone: 128 + SIGPIPE."""
@@ -50,13 +54,6 @@ class LazyGroup(click.Group):
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             ctx.fail(f'no command "{args[0]}"; {suggestion(args[0], self.list_commands(ctx))}')
         return super().resolve_command(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> object:
-        """Run the command; Ctrl-C in it is told by ``run`` alone: click would print an empty line as well."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            raise click.Abort from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing any."""
@@ -94,12 +91,23 @@ def run(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit code; a user's mistake becomes one line on standard error."""
     with _signals.watched(_is_told) as came:
         try:
-            result = cli.main(args=arguments, prog_name="kit", standalone_mode=False)
+            result = _call(arguments)
             sys.stdout.flush()  # what cannot be written is told here, and not by Python while it ends
         except BaseException as error:  # noqa: BLE001 (a library whose import was interrupted raises anything)
             number = came(error)
             return _told(error) if number is None else _interrupted(number)
         return result if isinstance(result, int) else 0
+
+
+def _call(arguments: list[str] | None) -> object:
+    """Do what ``click.Command.main`` does, which would answer Ctrl-C with an empty line of its own."""
+    if _COMPLETION in os.environ:
+        return cli.main(args=arguments, prog_name="kit", complete_var=_COMPLETION, standalone_mode=False)
+    try:
+        with cli.make_context("kit", list(sys.argv[1:] if arguments is None else arguments)) as context:
+            return cli.invoke(context)
+    except click.exceptions.Exit as done:  # --help and --version
+        return done.exit_code
 
 
 def _is_told(error: BaseException) -> bool:
@@ -127,7 +135,9 @@ def _told(error: BaseException) -> int:
 
 def main() -> None:
     """Run the command line that the process was started with."""
-    sys.exit(run())
+    code = run()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said; Python's own end would show a traceback
+    sys.exit(code)
 
 
 def _unwritten(error: OSError | SystemExit) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -9,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
+
+_SOON_S = 0.01
 
 
 @contextmanager
@@ -64,15 +67,25 @@ def _arrivals() -> Iterator[Callable[[], list[int]]]:
 
 @contextmanager
 def _quiet_after(arrived: Callable[[], list[int]]) -> Iterator[None]:
-    """Let nobody print an error once a signal came: numpy prints the interruption of its import itself, in C."""
-    before = sys.excepthook
+    """Let nobody print an error once a signal came: numpy prints the interruption of its import itself, in C.
+
+    An interruption that arose where Python drops errors (a weak reference's callback) is raised again.
+    """
+    before, dropped = sys.excepthook, sys.unraisablehook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if not arrived():
             before(kind, error, trace)
 
-    sys.excepthook = hook
+    def again(lost: sys.UnraisableHookArgs) -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            # Not from here: what a hook raises is dropped as well.
+            threading.Timer(_SOON_S, _thread.interrupt_main).start()
+        elif not arrived():
+            dropped(lost)
+
+    sys.excepthook, sys.unraisablehook = hook, again
     try:
         yield
     finally:
-        sys.excepthook = before
+        sys.excepthook, sys.unraisablehook = before, dropped

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,6 +55,24 @@ def test_a_command_with_handlers_of_its_own_is_believed_what_it_says_itself(
     monkeypatch.setattr("kit.cache.usage", work)
     outcome = kit_command("cache")
     assert (outcome.code, outcome.err) == (code, TOLD if code == 130 else "kit: said by it\n")
+
+
+def test_python_cannot_drop_it(kit_command: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is raised while an object is deleted is printed and forgotten, unless somebody minds."""
+
+    class Deleted:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            sum(range(10_000))
+
+    def work() -> None:
+        Deleted()
+        time.sleep(10)
+        pytest.fail("went on after Ctrl-C")
+
+    monkeypatch.setattr("kit.cache.usage", work)
+    outcome = kit_command("cache")
+    assert (outcome.code, outcome.out, outcome.err) == (130, "", TOLD)
 
 
 def test_a_fault_without_a_signal_is_still_one(kit_command: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
