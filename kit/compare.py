@@ -67,16 +67,19 @@ def _check_contract(graphs: Graphs, network: Answers, frames: Samples, sizes: tu
 
     In two parts, so that a rounding error cannot flip a box over a threshold and look like a fault: the
     network's own outputs, taken from inside the fused graph, against the network alone; then the served
-    outputs against the numpy post-processing of those same inner outputs.
+    outputs against the numpy post-processing of those same inner outputs. So it is with a task's own inner tensors.
     """
     task = tasks.get(graphs.meaning.task)
     inner_names = [f"network/{t.name}" for t in graphs.network.signature.outputs]
-    opened = Answers(runner(graphs.served.path, inner_names), frames)
+    own = {name: f"{task.name}/{name}" for name in task.inner}
+    opened = Answers(runner(graphs.served.path, [*inner_names, *own.values()]), frames)
 
     def expected(size: int) -> Arrays:
-        inner = {name: opened.at(size)[name] for name in inner_names}
+        given = opened.at(size)
+        inner = {name: given[name] for name in inner_names} | {name: given[full] for name, full in own.items()}
         outside = {f"network/{name}": value for name, value in network.at(size).items()}
-        return {**outside, **task.reference(inner, graphs.meaning)}
+        made = task.reference(inner, graphs.meaning)
+        return {**outside, **{own.get(name, name): value for name, value in made.items()}}
 
     return _check("contract", expected, opened.at, frames, sizes)
 

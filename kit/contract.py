@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import tasks
-from kit.errors import UnsupportedModelError
-from kit.tasks.interface import Task
+from kit.errors import AmbiguousModelError, UnsupportedModelError, UsageError
+from kit.tasks.interface import Head, Headed, Task
 from kit.types import DataType, Interpretation, Model, Normalization, Spec, Tensor
 
 if TYPE_CHECKING:
@@ -26,33 +26,67 @@ _ELEMENT = {DataType.FP32: 1, DataType.FP16: 10}
 
 
 def interpret(spec: Spec, model: Model) -> Interpretation:
-    """Return what the model's tensors mean: as the spec says, else the first task that recognises them.
+    """Return what the model's tensors mean: as the spec says, else as the task that is surest of them.
 
-    Raises ``UnknownTaskError``, or ``UnsupportedModelError`` where the task that was asked for does not fit.
+    Raises ``UnknownTaskError``, ``UnknownHeadError``, ``UnsupportedModelError`` where what was asked for does not fit,
+    or ``AmbiguousModelError`` where several readings fit that answer differently.
     """
-    candidates = (tasks.get(spec.task),) if spec.task else tasks.every()
+    served, image = spec.contract == "served", image_input(model)
+    fitting: list[tuple[Task, Head]] = []
     reasons = []
-    for task in candidates:
-        head = task.recognise(model)
-        image = image_input(model)
+    for task in _candidates(spec):
+        head = _recognise(task, model, spec.head)
         if head is None:
             reasons.append(f"{task.name} takes {task.expects()}, this model gives {_outputs(model)}")
-            continue
-        if task.frames and spec.contract == "served" and image is None:
+        elif task.frames and served and image is None:
             reasons.append(f"{task.name} needs one image input [N, 3, H, W], this model takes {_inputs(model)}")
-            continue
-        served = task.frames and spec.contract == "served"
-        return Interpretation(
-            task=task.name,
-            head=head.name,
-            contract="served" if served else "native",
-            class_count=head.class_count,
-            normalization=_normalization(spec, task, image) if served and _takes_floats(image) else None,
-            color=spec.color,
-            thresholds=task.thresholds(spec.thresholds) if served else None,
-            reason=head.reason,
-        )
-    raise UnsupportedModelError(f"{'; '.join(reasons)}; --task raw serves it as it is")
+        else:
+            fitting.append((task, head))
+    if not fitting:
+        raise UnsupportedModelError(f"{'; '.join(reasons)}; --task raw serves it as it is")
+    task, head = min(fitting, key=lambda found: (found[1].certainty.doubt, found[0].rank))
+    if head.rivals and served:
+        raise AmbiguousModelError(_ambiguous(task, head))
+    return _interpretation(spec, task, head, image)
+
+
+def _candidates(spec: Spec) -> tuple[Task, ...]:
+    """Return the tasks that are asked; those with heads where a head is named. Raises ``UsageError``."""
+    candidates = (tasks.get(spec.task),) if spec.task else tasks.every()
+    if spec.head is None:
+        return candidates
+    headed = tuple(task for task in candidates if isinstance(task, Headed))
+    if not headed:
+        raise UsageError(f"--head {spec.head}: task {spec.task} has no heads to choose from; leave --head out")
+    return headed
+
+
+def _recognise(task: Task, model: Model, head: str | None) -> Head | None:
+    return task.recognise_as(model, head) if head is not None and isinstance(task, Headed) else task.recognise(model)
+
+
+def _ambiguous(task: Task, head: Head) -> str:
+    choices = " or ".join(f"--head {rival}" for rival in head.rivals)
+    return (
+        f"{task.name}: {head.reason}; nothing in the file tells which reading is right, and they answer differently: "
+        f"give {choices}, or --contract native to serve the outputs as they are"
+    )
+
+
+def _interpretation(spec: Spec, task: Task, head: Head, image: Tensor | None) -> Interpretation:
+    served = task.frames and spec.contract == "served"
+    return Interpretation(
+        task=task.name,
+        head=head.name,
+        contract="served" if served else "native",
+        class_count=head.class_count,
+        normalization=_normalization(spec, task, head, image) if served and _takes_floats(image) else None,
+        color=spec.color or head.color,
+        thresholds=task.thresholds(spec.thresholds) if served else None,
+        reason=head.reason,
+        certainty=head.certainty,
+        layout=head.layout,
+    )
 
 
 def image_input(model: Model) -> Tensor | None:
@@ -190,13 +224,19 @@ def _append(network: onnx.ModelProto, model: Model, meaning: Interpretation, tas
     if text is None:
         return network
     outputs = model.signature.outputs
-    if (batch := outputs[0].shape[0]) != -1:
+    if meaning.layout is not None:
+        outputs = tuple(outputs[index] for index in meaning.layout.outputs)
+    if (batch := (*outputs[0].shape, -1)[0]) != -1:
         text = text.replace("[batch,", f"[{batch},")
     head = onnx.parser.parse_model(text)
     taken = [value.name for value in head.graph.input]
     head = onnx.compose.add_prefix(head, f"{task.name}/", rename_outputs=False)
     links = [(f"network/{o.name}", f"{task.name}/{name}") for o, name in zip(outputs, taken, strict=True)]
-    return onnx.compose.merge_models(network, head, io_map=links)
+    merged = onnx.compose.merge_models(network, head, io_map=links)
+    given = {value.name for value in head.graph.output}
+    for value in [value for value in merged.graph.output if value.name not in given]:
+        merged.graph.output.remove(value)  # the contract is the task's outputs and no others
+    return merged
 
 
 def _raise_opset(proto: onnx.ModelProto, model: Model) -> onnx.ModelProto:
@@ -215,12 +255,13 @@ def _raise_opset(proto: onnx.ModelProto, model: Model) -> onnx.ModelProto:
         ) from error
 
 
-def _normalization(spec: Spec, task: Task, image: Tensor | None) -> Normalization:
-    """Return what was asked for, else the task's; a grey picture has no use for three colours' means."""
+def _normalization(spec: Spec, task: Task, head: Head, image: Tensor | None) -> Normalization:
+    """Return what was asked for, else the head's or the task's; a grey picture has no use for three colours' means."""
     assert image is not None
     channels = image.shape[1] if channels_first(image) else image.shape[3]
-    fits = channels == len(task.normalization.mean)
-    return spec.normalization or (task.normalization if fits else Normalization(mean=(0.0,), std=(1.0,)))
+    usual = head.normalization or task.normalization
+    fits = channels == len(usual.mean)
+    return spec.normalization or (usual if fits else Normalization(scale=usual.scale, mean=(0.0,), std=(1.0,)))
 
 
 def _takes_floats(image: Tensor | None) -> bool:

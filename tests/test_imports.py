@@ -18,6 +18,8 @@ LAYERS = (
     ("kit.errors", "kit.types"),
     ("kit.axis", "kit.disk", "kit.paths", "kit.progress"),
     ("kit.cache", "kit.graph", "kit.inputs"),
+    ("kit.evidence",),
+    ("kit.heads",),
     ("kit.sources", "kit.tasks", "kit.precision", "kit.runtimes", "kit.targets"),
     ("kit.server",),
     ("kit.stages", "kit.config", "kit.labels", "kit.manifest", "kit.render", "kit.simplify", "kit.spec", "kit.contract",
@@ -29,13 +31,13 @@ LAYERS = (
 )  # fmt: skip
 """From the ground up: a module imports from its own layer, without going round, and from those below it."""
 
-AXES = ("kit.sources", "kit.tasks", "kit.precision", "kit.runtimes")
+AXES = ("kit.sources", "kit.heads", "kit.tasks", "kit.precision", "kit.runtimes")
 HEAVY = ("torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "openvino", "cv2", "PIL", "grpc", "tritonclient",
          "google.protobuf", "numpy", "jinja2", "locust")  # fmt: skip
 """What takes long to import, or is not there on a bare install."""
 
 
-NUMERIC = ("kit.compare", "kit.tasks._suppression")
+NUMERIC = ("kit.compare", "kit.heads._arrays", "kit.tasks._suppression")
 
 
 def module_name(file: Path) -> str:

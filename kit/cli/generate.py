@@ -24,6 +24,9 @@ from kit.cli import _options
 @click.option("--name", metavar="NAME", help="The model's name in Triton.  [default: the file's name]")
 @click.option("--task", metavar="NAME", help="What the outputs mean.  [default: recognised from the model]")
 @click.option(
+    "--head", metavar="NAME", help="A detector's layout of outputs: yolox, detr,softmax ...  [default: recognised]"
+)
+@click.option(
     "--contract",
     type=click.Choice(["served", "native"]),
     default="served",
@@ -41,9 +44,7 @@ from kit.cli import _options
 @click.option(
     "--color",
     type=click.Choice(["rgb", "bgr"]),
-    default="rgb",
-    show_default=True,
-    help="Channel order that the network was trained on; clients always send RGB.",
+    help="Channel order that the network was trained on; clients always send RGB.  [default: rgb; of YOLOX bgr]",
 )
 @click.option("--max-batch-size", type=click.IntRange(0, 1024), help="Largest batch.  [default: the target's]")
 @click.option("--instances", "instance_count", type=click.IntRange(1, 1024), help="Copies.  [default: the target's]")

@@ -20,6 +20,7 @@ class Classify:
     # torchvision's: https://docs.pytorch.org/vision/stable/models.html
     normalization = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     labelled = "probabilities"
+    inner = ()
 
     def recognise(self, model: Model) -> Head | None:
         """One float output of two dimensions with at least two classes."""
