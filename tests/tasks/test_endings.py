@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def of_any_size() -> onnx.ModelProto:
 @pytest.mark.parametrize("side", [4, 16, 64])
 def test_a_picture_of_any_size_has_enough_anchors(side: int, tmp_path: Path) -> None:
     network = described(of_any_size(), tmp_path)
-    meaning = contract.interpret(SPEC, network)
+    meaning = contract.interpret(replace(SPEC, head="yolov8,pixels"), network)
     assert meaning.task == "detect"
     (tmp_path / "served").mkdir()
     served = contract.fuse(network, meaning, tmp_path / "served")
@@ -97,5 +98,5 @@ def test_a_picture_of_any_size_has_enough_anchors(side: int, tmp_path: Path) -> 
     got = run({"x": frames})
     assert got["boxes"].shape == (2, 100, 4)
     wanted = tasks.get("detect").reference({"y": got["network/y"]}, meaning)
-    for name, value in wanted.items():
-        np.testing.assert_allclose(got[name], value, atol=1e-5)
+    for name in ("num", "boxes", "scores", "classes"):
+        np.testing.assert_allclose(got[name], wanted[name], atol=1e-5)
