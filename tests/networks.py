@@ -281,6 +281,20 @@ def rtdetr_ultralytics(classes: int = 7, *, metadata: dict[str, str] | None = No
     return net.done({"output0": (output, (net.batch, CELLS, 4 + classes))}, metadata)
 
 
+def rtdetr_chosen(classes: int = 5, rows: int = 30, *, metadata: dict[str, str] | None = None) -> onnx.ModelProto:
+    """Ultralytics' RT-DETR since 8.4: [N, K, 6] as YOLO26's, but centres and sizes in fractions of the frame."""
+    net = Net()
+    box, logits = _queries(net, classes)
+    score, index = net.op("TopK", net.op("Reshape", net.op("Sigmoid", logits), net.sizes(0, -1)), net.sizes(rows),
+                          count=2, axis=1)  # fmt: skip
+    count = net.value(classes, np.int64)
+    kind = net.op("Cast", net.op("Mod", index, count), to=TensorProto.FLOAT)
+    query = net.op("Unsqueeze", net.op("Div", index, count), net.sizes(2))
+    chosen = net.op("GatherND", net.op("Sigmoid", box), query, batch_dims=1)
+    column = [net.op("Unsqueeze", part, net.sizes(2)) for part in (score, kind)]
+    return net.done({"output0": (net.op("Concat", chosen, *column, axis=2), (net.batch, rows, 6))}, metadata)
+
+
 def ssd(
     columns: int = 4, *, ending: str = "Softmax", fractions: bool = True, background: float = 0.0,
     metadata: dict[str, str] | None = None, seed: int = 0, decoded: bool = True,

@@ -13,7 +13,7 @@ BEFORE_CLASSES = 5
 
 def rows(seen: Evidence) -> Tensor | None:
     """Return the output where it is [N, A, 5 + C]; else None."""
-    found = _outputs.only_rows(seen)
+    found = _outputs.only_rows(seen, 2)
     if found is None or found.shape[2] <= BEFORE_CLASSES or _outputs.other_task(seen):
         return None
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kit.evidence import Evidence
 from kit.types import DataType, Tensor
 
@@ -11,12 +13,20 @@ _ULTRALYTICS = frozenset({"detect", "segment", "pose"})
 """Ultralytics' words for tasks whose rows the heads here have."""
 
 
-def only_rows(seen: Evidence) -> Tensor | None:
-    """Return the first output where it is float [N, ?, ?] and those after it are feature maps; else None."""
+def only_rows(seen: Evidence, columns_axis: int) -> Tensor | None:
+    """Return the first output where it is float [N, ?, ?] and those after it are feature maps; else None.
+
+    The size along ``columns_axis`` is what the network gives where the graph does not say it: exporters call all sizes
+    of a network for pictures of any size free, and only the number of anchors is.
+    """
     first, *others = seen.outputs
-    if first.dtype not in FLOATS or len(first.shape) != 3:
+    if first.dtype not in FLOATS or len(first.shape) != 3 or any(len(t.shape) < 4 for t in others):
         return None
-    return first if all(len(t.shape) >= 4 for t in others) else None
+    if first.shape[columns_axis] != -1 or seen.samples is None:
+        return first
+    shape = list(first.shape)
+    shape[columns_axis] = seen.samples[0].shape[columns_axis]
+    return replace(first, shape=tuple(shape))
 
 
 def prototypes(seen: Evidence) -> Tensor | None:

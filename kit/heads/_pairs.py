@@ -99,5 +99,11 @@ def form(values: Array | None, asked: tuple[str, ...]) -> str | None:
     return None if seen is None else ("centres" if seen else "corners")
 
 
+def say(words: tuple[str, ...]) -> str:
+    """Return what boxes are, for messages."""
+    form = "centres and sizes" if "centres" in words else "corners"
+    return f"{form} in fractions of the frame" if "fractions" in words else f"{form} in pixels"
+
+
 def _named_boxes(tensor: Tensor) -> bool:
     return any(word in tensor.name.lower() for word in ("box", "dets", "loc"))

@@ -66,7 +66,7 @@ def _from_two(seen: Evidence, pair: _pairs.Pair, asked: tuple[str, ...] | None) 
     return Reading(
         layout=layout, class_count=classes, certainty=likely if asked is None or scores.rivals else Certainty.CERTAIN,
         reason=f"boxes [N, {_outputs.column(queries, 'Q')}, 4] and scores [.., {pair.columns}] of queries, as DETR and "
-        f"RT-DETR have: boxes are {form or 'centres'} in {unit}{' of the frame' if unit == 'fractions' else ''}; "
+        f"RT-DETR have: boxes are {_pairs.say(layout.words)}; "
         f"{scores.why}{_outputs.ignored(seen, layout.outputs)}",
         rivals=tuple(f"detr,{','.join(words)}" for words in scores.rivals),
         normalization=Normalization() if focal else _IMAGENET,
@@ -75,7 +75,7 @@ def _from_two(seen: Evidence, pair: _pairs.Pair, asked: tuple[str, ...] | None) 
 
 def _from_one(seen: Evidence, asked: tuple[str, ...] | None) -> Reading | None:
     """Ultralytics' form: fractions and probabilities side by side."""
-    rows = _outputs.only_rows(seen)
+    rows = _outputs.only_rows(seen, 2)
     if rows is None or rows.shape[2] <= _BOX or _outputs.other_task(seen) or seen.frame is None:
         return None
     classes = rows.shape[2] - _BOX

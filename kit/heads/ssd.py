@@ -40,8 +40,8 @@ class Ssd:
             layout=layout, class_count=classes,
             certainty=likely if asked is None or scores.rivals else Certainty.CERTAIN,
             reason=f"boxes [N, {_outputs.column(seen.outputs[pair.boxes].shape[1], 'A')}, 4] and scores "
-            f"[.., {pair.columns}], as SSD and RetinaNet have: boxes are {form or 'corners'} in {unit}"
-            f"{' of the frame' if unit == 'fractions' else ''}; {scores.why}{_outputs.ignored(seen, layout.outputs)}",
+            f"[.., {pair.columns}], as SSD and RetinaNet have: boxes are {_pairs.say(words)}; "
+            f"{scores.why}{_outputs.ignored(seen, layout.outputs)}",
             rivals=tuple(f"ssd,{','.join(words)}" for words in scores.rivals),
         )  # fmt: skip
 

@@ -24,7 +24,7 @@ class Yolov8:
 
     def recognise(self, seen: Evidence, asked: tuple[str, ...] | None) -> Reading | None:
         """By metadata, by a concatenation of boxes and sigmoids, or by values: pixels, then probabilities."""
-        rows = _outputs.only_rows(seen)
+        rows = _outputs.only_rows(seen, 1)
         if rows is None or rows.shape[1] <= _BOX or _outputs.other_task(seen):
             return None
         extras = _extras(seen, rows)
@@ -117,10 +117,11 @@ def _certainty(seen: Evidence, rows: Tensor, classes: int) -> tuple[Certainty | 
         return Certainty.CERTAIN, f"its metadata says {_outputs.told(seen)} and names {classes} classes"
     if _parts(seen, rows) == classes:
         return Certainty.CERTAIN, f"4 rows of boxes and {classes} of sigmoids are put together"
-    _, channels, anchors = rows.shape
-    if (anchors != -1 and anchors <= channels) or seen.samples is None:
+    if seen.samples is None:
         return None, ""
     values = seen.samples[0]
+    if values.shape[2] <= values.shape[1]:
+        return None, ""
     scores, boxes = values[:, _BOX : _BOX + classes], values[:, :_BOX]
     if _arrays.probable(scores) and not _arrays.fractions(boxes) and boxes[:, 2:].min() >= 0:
         return Certainty.LIKELY, "its values are pixels and probabilities"

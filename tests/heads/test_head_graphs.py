@@ -67,9 +67,9 @@ def _one_picture(draw: Draw) -> tuple[Array, ...]:
     return tuple(array[0] for array in _detections(draw))
 
 
-def _end2end(draw: Draw) -> Array:
+def _end2end(draw: Draw, boxes: Array | None = None) -> Array:
     kinds = draw.chance.integers(0, draw.classes, (draw.frames, draw.rows, 1)).astype(np.float32)
-    return _beside(draw.corners(), draw.chances(1), kinds)
+    return _beside(draw.corners() if boxes is None else boxes, draw.chances(1), kinds)
 
 
 CASES: dict[str, tuple[str, str, Layout, Make]] = {
@@ -104,13 +104,16 @@ CASES: dict[str, tuple[str, str, Layout, Make]] = {
     "yolox decoded": (
         "yolox", "detect", Layout(words=("decoded",)), lambda d: (_beside(d.centres(), d.chances(1 + d.classes)),),
     ),
-    "end2end": ("end2end", "detect", Layout(), lambda d: (_end2end(d),)),
+    "end2end": ("end2end", "detect", Layout(words=("pixels", "corners")), lambda d: (_end2end(d),)),
+    "end2end of queries": (
+        "end2end", "detect", Layout(words=("fractions", "centres")), lambda d: (_end2end(d, d.centres(1)),),
+    ),
     "end2end with keypoints": (
-        "end2end", "pose", Layout(extras=12, keypoints=(4, 3)),
+        "end2end", "pose", Layout(extras=12, keypoints=(4, 3), words=("pixels", "corners")),
         lambda d: (_beside(_end2end(d), d.uniform(0, 9, d.rows, 12)),),
     ),
     "end2end with masks": (
-        "end2end", "instances", Layout(extras=5, outputs=(0, 1)),
+        "end2end", "instances", Layout(extras=5, outputs=(0, 1), words=("pixels", "corners")),
         lambda d: (_beside(_end2end(d), d.uniform(-1, 1, d.rows, 5)), d.uniform(-1, 1, 5, 16, 24)),
     ),
     "detr": (

@@ -71,6 +71,7 @@ RECOGNISED = [
         networks.yolov10(1, extras="pose", metadata=networks.ultralytics("pose", 1, kpt_shape=[4, 3])),
         "pose end2end", CERTAIN, 1, id="yolo26 pose",
     ),
+    pytest.param(networks.rtdetr_chosen(), "detect end2end", CERTAIN, None, id="rt-detr with its queries chosen"),
     pytest.param(networks.yolov10(extras="segment"), "instances end2end", CERTAIN, None, id="yolo26 segmentation"),
     pytest.param(networks.detr(background=30.0), "detect detr", LIKELY, 5, id="detr"),
     pytest.param(networks.detr(metadata={"names": "['a', 'b', 'c', 'd', 'e']"}), "detect detr", LIKELY, 5,
@@ -199,7 +200,7 @@ class TestWhatTheUserSays:
                 "yolox,raw",
                 'head "yolox" has no variation "raw"; did you mean "raw-grid"? choose from decoded, raw-grid',
             ),
-            ("end2end,pixels", 'head "end2end" has no variation "pixels"; it has none'),
+            ("end2end,raw", 'head "end2end" has no variation "raw"; choose from centres, corners, fractions, pixels'),
             ("detr,sigmoid,softmax", "sigmoid and softmax exclude each other; give one of them"),
         ],
     )
@@ -216,6 +217,17 @@ class TestWhatTheUserSays:
     def test_is_refused_with_a_task_that_has_no_heads(self, simple: Simple) -> None:
         with pytest.raises(UsageError, match="task classify has no heads to choose from; leave --head out"):
             contract.interpret(replace(SPEC, task="classify", head="yolov8"), simple(models.classifier()))
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["by values", "by metadata"])
+def test_chosen_queries_are_not_taken_for_pixels(simple: Simple, told: bool) -> None:
+    """The same shape as YOLO26's, and other boxes in it."""
+    metadata = networks.ultralytics("detect", 5, head="RTDETRDecoder") if told else None
+    meaning = contract.interpret(SPEC, simple(networks.rtdetr_chosen(metadata=metadata)))
+    assert meaning.head == "end2end"
+    assert meaning.layout is not None
+    assert meaning.layout.words == ("fractions", "centres")
+    assert "boxes are centres and sizes in fractions of the frame" in meaning.reason
 
 
 class TestWhatIsSaid:
