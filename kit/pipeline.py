@@ -119,6 +119,8 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
         tasks.get(spec.task)
     if spec.head is not None:
         heads.parse(spec.head)
+    if spec.labels is not None:
+        labels.read(spec.labels)
     if options.input_shape is not None and not sources.resolve(spec.source).needs_shape:
         raise UsageError(f"{spec.source} says itself what it takes; --input-shape is for PyTorch models")
     folder = spec.validation or spec.calibration

@@ -255,7 +255,7 @@ class Spec:
     task: str | None = None
     contract: str = "served"
     precision: str | None = None
-    labels: Path | None = None
+    labels: str | None = None
     head: str | None = None
     normalization: Normalization | None = None
     color: str | None = None

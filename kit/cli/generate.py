@@ -35,7 +35,7 @@ from kit.cli import _options
 )
 @click.option("--precision", metavar="NAME", help="Precision of the weights.  [default: the target's]")
 @click.option("--output", metavar="DIR", default="model_repository", show_default=True, help="The repository.")
-@click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Class names, one a line.")
+@click.option("--labels", metavar="FILE|SET", help="Class names, one a line; or coco-80, imagenet-1k, voc-20 ...")
 @click.option("--score-threshold", type=float, default=0.25, show_default=True, help="Detections below are dropped.")
 @click.option("--iou-threshold", type=float, default=0.45, show_default=True, help="NMS: boxes of one class overlap.")
 @click.option("--max-detections", type=int, default=100, show_default=True, help="Rows of the detector's outputs.")
