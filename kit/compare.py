@@ -15,7 +15,7 @@ import numpy.typing as npt
 from kit import tasks
 from kit.errors import ParityError, UnsupportedModelError
 from kit.inputs import Samples, to_native
-from kit.types import Difference, Graphs, Parity
+from kit.types import Difference, Graphs, Parity, Tensor
 
 Array = npt.NDArray[np.generic]
 Arrays = dict[str, Array]
@@ -31,6 +31,9 @@ _LEAST_COSINE = 0.9999
 
 _SMALLEST_RANGE = 1e-6
 """An output whose largest value is below is all zeros in FP32 arithmetic, rounded."""
+
+_MAP_DIMENSIONS = 3
+"""An integer output of so many is a map of classes, [N, H, W]: millions of decisions, of which some are close."""
 
 
 class Answers:
@@ -70,18 +73,24 @@ def _check_contract(graphs: Graphs, network: Answers, frames: Samples, sizes: tu
     outputs against the numpy post-processing of those same inner outputs. So it is with a task's own inner tensors.
     """
     task = tasks.get(graphs.meaning.task)
-    inner_names = [f"network/{t.name}" for t in graphs.network.signature.outputs]
+    read = [f"network/{t.name}" for t in _read_outputs(graphs)]
     own = {name: f"{task.name}/{name}" for name in task.inner}
-    opened = Answers(runner(graphs.served.path, [*inner_names, *own.values()]), frames)
+    opened = Answers(runner(graphs.served.path, [*read, *own.values()]), frames)
 
     def expected(size: int) -> Arrays:
         given = opened.at(size)
-        inner = {name: given[name] for name in inner_names} | {name: given[full] for name, full in own.items()}
         outside = {f"network/{name}": value for name, value in network.at(size).items()}
-        made = task.reference(inner, graphs.meaning)
-        return {**outside, **{own.get(name, name): value for name, value in made.items()}}
+        inner = {name: given[name] if name in read else value for name, value in outside.items()}
+        made = task.reference(inner | {name: given[full] for name, full in own.items()}, graphs.meaning)
+        return {name: outside[name] for name in read} | {own.get(name, name): value for name, value in made.items()}
 
     return _check("contract", expected, opened.at, frames, sizes)
+
+
+def _read_outputs(graphs: Graphs) -> list[Tensor]:
+    """Return the network's outputs that its head reads."""
+    outputs, layout = graphs.network.signature.outputs, graphs.meaning.layout
+    return [outputs[position] for position in layout.outputs] if layout is not None else list(outputs)
 
 
 def runner(path: Path, also: list[str] | None = None, threads: int = 0) -> Runner:
@@ -109,7 +118,8 @@ def runner(path: Path, also: list[str] | None = None, threads: int = 0) -> Runne
 def difference(output: str, expected: Array, got: Array) -> Difference:
     """Return how far ``got`` is from ``expected``; both have the batch first.
 
-    Integers, booleans and strings are compared for equality: ``maximum`` is then their distance, or 1.
+    Integers, booleans and strings are compared for equality: ``maximum`` is then their distance, or 1. Of integers
+    for each pixel, ``relative`` is the share that differs: where two classes are equally good, rounding decides.
     """
     batch = expected.shape[0] if expected.ndim else 1
     if np.array_equal(expected, got):  # NaN is not equal to itself
@@ -124,6 +134,9 @@ def difference(output: str, expected: Array, got: Array) -> Difference:
     apart = float(np.max(np.abs(wide - other), initial=0.0))
     if exact and not np.array_equal(expected, got):
         apart = max(apart, 1.0)  # beyond 2 ** 53, neighbours are the same float64
+    if exact and expected.ndim >= _MAP_DIMENSIONS:
+        share = float(np.mean(expected != got))
+        return Difference(output=output, batch=batch, nan=0, maximum=apart, relative=share, cosine=1 - share)
     scale = 1.0 if exact else max(_SMALLEST_RANGE, float(np.max(np.abs(wide), initial=0.0, where=np.isfinite(wide))))
     return Difference(
         output=output,

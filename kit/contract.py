@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import tasks
 from kit.errors import AmbiguousModelError, UnsupportedModelError, UsageError
 from kit.tasks.interface import Head, Headed, Task
-from kit.types import DataType, Interpretation, Model, Normalization, Spec, Tensor
+from kit.types import Certainty, DataType, Interpretation, Layout, Model, Normalization, Spec, Tensor
 
 if TYPE_CHECKING:
     import onnx
@@ -44,9 +45,7 @@ def interpret(spec: Spec, model: Model) -> Interpretation:
             fitting.append((task, head))
     if not fitting:
         raise UnsupportedModelError(f"{'; '.join(reasons)}; --task raw serves it as it is")
-    task, head = min(fitting, key=lambda found: (found[1].certainty.doubt, found[0].rank))
-    if head.rivals and served:
-        raise AmbiguousModelError(_ambiguous(task, head))
+    task, head = _surest(spec, fitting)
     return _interpretation(spec, task, head, image)
 
 
@@ -73,6 +72,36 @@ def _ambiguous(task: Task, head: Head) -> str:
     )
 
 
+def _surest(spec: Spec, fitting: list[tuple[Task, Head]]) -> tuple[Task, Head]:
+    """Return the surest reading; nothing is served on a guess, unless the user made it.
+
+    Raises ``AmbiguousModelError`` where several readings fit that answer differently.
+    """
+    task, head = min(fitting, key=lambda found: (found[1].certainty.doubt, found[0].rank))
+    if spec.contract != "served":
+        return task, head
+    if head.rivals:
+        raise AmbiguousModelError(_ambiguous(task, head))
+    guesses = [(t, h) for t, h in fitting if t.frames and h.certainty is Certainty.UNSURE]
+    if spec.task or spec.head or head.certainty is not Certainty.UNSURE or not guesses:
+        return task, head
+    what = "; or ".join(f"--task {t.name}: {h.reason}" for t, h in guesses)
+    if len(guesses) > 1:
+        raise AmbiguousModelError(f"it may be several things; say which by {what}; or --task raw serves it as it is")
+    last, whole = fitting[-1]
+    return last, replace(whole, reason=f"served as it is, for nothing tells more; perhaps {what}")
+
+
+def _layout(spec: Spec, head: Head) -> Layout | None:
+    """Return the head's layout, with the class of each pixel where that was asked for. Raises ``UsageError``."""
+    if not spec.argmax:
+        return head.layout
+    if not head.argmax:
+        raise UsageError("--argmax gives the class of each pixel, and this model has no scores of pixels; leave it out")
+    layout = head.layout or Layout()
+    return replace(layout, words=(*layout.words, "argmax"))
+
+
 def _interpretation(spec: Spec, task: Task, head: Head, image: Tensor | None) -> Interpretation:
     served = task.frames and spec.contract == "served"
     return Interpretation(
@@ -84,8 +113,8 @@ def _interpretation(spec: Spec, task: Task, head: Head, image: Tensor | None) ->
         color=spec.color or head.color,
         thresholds=task.thresholds(spec.thresholds) if served else None,
         reason=head.reason,
-        certainty=head.certainty,
-        layout=head.layout,
+        certainty=Certainty.CERTAIN if spec.task and not isinstance(task, Headed) else head.certainty,
+        layout=_layout(spec, head),
     )
 
 
@@ -232,11 +261,8 @@ def _append(network: onnx.ModelProto, model: Model, meaning: Interpretation, tas
     taken = [value.name for value in head.graph.input]
     head = onnx.compose.add_prefix(head, f"{task.name}/", rename_outputs=False)
     links = [(f"network/{o.name}", f"{task.name}/{name}") for o, name in zip(outputs, taken, strict=True)]
-    merged = onnx.compose.merge_models(network, head, io_map=links)
-    given = {value.name for value in head.graph.output}
-    for value in [value for value in merged.graph.output if value.name not in given]:
-        merged.graph.output.remove(value)  # the contract is the task's outputs and no others
-    return merged
+    kept = [value.name for value in head.graph.output]  # what only outputs that are left out need goes with them
+    return onnx.compose.merge_models(network, head, io_map=links, outputs=kept)
 
 
 def _raise_opset(proto: onnx.ModelProto, model: Model) -> onnx.ModelProto:

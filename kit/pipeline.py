@@ -397,4 +397,4 @@ def _max_batch(plan: _Plan, target: Target, artifact: Artifact) -> int:
 
 
 def _meaning_parameters(spec: Spec) -> tuple[object, ...]:
-    return (spec.task, spec.head, spec.contract, spec.normalization, spec.color, spec.thresholds)
+    return (spec.task, spec.head, spec.contract, spec.normalization, spec.color, spec.thresholds, spec.argmax)

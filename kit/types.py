@@ -257,6 +257,7 @@ class Spec:
     precision: str | None = None
     labels: str | None = None
     head: str | None = None
+    argmax: bool = False
     normalization: Normalization | None = None
     color: str | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)

@@ -208,6 +208,16 @@ class TestDifference:
         assert one.maximum >= 1
         assert compare.exceeds(one, compare.TOLERANCE)
 
+    @pytest.mark.parametrize(("flipped", "found"), [(1, False), (30, True)])
+    def test_of_a_map_of_classes_is_the_share_of_its_pixels(self, flipped: int, found: bool) -> None:
+        """One pixel in 20000 may be a tie that rounding decides; thirty are a fault."""
+        wanted = np.zeros((2, 100, 100), np.uint8)
+        got = wanted.copy()
+        got.flat[:flipped] = 7
+        one = compare.difference("classes", wanted, got)
+        assert (one.maximum, one.relative) == (7, flipped / wanted.size)
+        assert compare.exceeds(one, compare.TOLERANCE) is found
+
     @given(st.integers(0, 2**64 - 2))
     def test_of_unsigned_integers_is_exact(self, value: int) -> None:
         one = compare.difference("y", np.array([[value]], np.uint64), np.array([[value + 1]], np.uint64))

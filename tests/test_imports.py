@@ -16,13 +16,13 @@ KIT = Path(__file__).parents[1] / "kit"
 
 LAYERS = (
     ("kit.errors", "kit.types"),
-    ("kit.axis", "kit.disk", "kit.paths", "kit.progress"),
+    ("kit.axis", "kit.disk", "kit.labels", "kit.paths", "kit.progress"),
     ("kit.cache", "kit.graph", "kit.inputs"),
     ("kit.evidence",),
     ("kit.heads",),
     ("kit.sources", "kit.tasks", "kit.precision", "kit.runtimes", "kit.targets"),
     ("kit.server",),
-    ("kit.stages", "kit.config", "kit.labels", "kit.manifest", "kit.render", "kit.simplify", "kit.spec", "kit.contract",
+    ("kit.stages", "kit.config", "kit.manifest", "kit.render", "kit.simplify", "kit.spec", "kit.contract",
      "kit.compare"),
     ("kit.report", "kit.repository", "kit.summary", "kit.verify"),
     ("kit.pipeline",),

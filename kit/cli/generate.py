@@ -39,6 +39,7 @@ from kit.cli import _options
 @click.option("--score-threshold", type=float, default=0.25, show_default=True, help="Detections below are dropped.")
 @click.option("--iou-threshold", type=float, default=0.45, show_default=True, help="NMS: boxes of one class overlap.")
 @click.option("--max-detections", type=int, default=100, show_default=True, help="Rows of the detector's outputs.")
+@click.option("--argmax", is_flag=True, help="Segmentation: serve each pixel's class, not the scores of all.")
 @click.option("--mean", metavar="A,B,C", help="Normalisation: (pixel / 255 - mean) / std.  [default: the task's]")
 @click.option("--std", metavar="A,B,C", help="See --mean.")
 @click.option(

@@ -20,6 +20,7 @@ class Head:
 
     ``rivals`` are what the user may pass as ``--head`` where several readings fit and answer differently: nothing is
     served until one is chosen. ``normalization`` and ``color`` are the head's own, where they are not the task's.
+    ``argmax`` tells whether the best class can be served in place of the scores.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Head:
     rivals: tuple[str, ...] = ()
     normalization: Normalization | None = None
     color: str = "rgb"
+    argmax: bool = False
 
 
 @runtime_checkable
