@@ -34,6 +34,11 @@ def known() -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in _SETS.glob("*.txt")))
 
 
+def fitting(count: int) -> tuple[str, ...]:
+    """Return the known sets of ``count`` names."""
+    return tuple(name for name in known() if len(read(name)) == count)
+
+
 def find(given: str | None, model: Model, meaning: Interpretation) -> tuple[str, ...]:
     """Return the class names that are ``given``, else those in the model's metadata; empty where there are none.
 
@@ -45,7 +50,8 @@ def find(given: str | None, model: Model, meaning: Interpretation) -> tuple[str,
     names = read(given)
     if count is not None and len(names) != count:
         unit = "names" if _is_set(given) else "lines"
-        raise UsageError(f"labels {given} has {len(names)} {unit}, the model has {count} classes{_fitting(count)}")
+        remedy = f"; {' or '.join(sets)} would fit" if (sets := fitting(count)) else ""
+        raise UsageError(f"labels {given} has {len(names)} {unit}, the model has {count} classes{remedy}")
     return names
 
 
@@ -93,11 +99,6 @@ def _nearest(given: str) -> str:
         if near:
             return f"did you mean {path.parent / near[0]}?"
     return suggestion(given.lower(), known())
-
-
-def _fitting(count: int) -> str:
-    fitting = [name for name in known() if len(read(name)) == count]
-    return f"; {' or '.join(fitting)} would fit" if fitting else ""
 
 
 def _values(metadata: Mapping[str, str]) -> Iterator[object]:
