@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import tasks
+from kit import heads, tasks
 from kit.errors import AmbiguousModelError, UnsupportedModelError, UsageError
 from kit.tasks.interface import Head, Headed, Task
 from kit.types import DataType, Interpretation, Model, Normalization, Spec, Tensor
@@ -43,11 +43,25 @@ def interpret(spec: Spec, model: Model) -> Interpretation:
         else:
             fitting.append((task, head))
     if not fitting:
-        raise UnsupportedModelError(f"{'; '.join(reasons)}; --task raw serves it as it is")
+        raise UnsupportedModelError(_unfit(spec, model, reasons))
     task, head = min(fitting, key=lambda found: (found[1].certainty.doubt, found[0].rank))
     if head.rivals and served:
         raise AmbiguousModelError(_ambiguous(task, head))
     return _interpretation(spec, task, head, image)
+
+
+def _unfit(spec: Spec, model: Model, reasons: list[str]) -> str:
+    if spec.head is not None and (not spec.task or image_input(model) is not None):
+        return (
+            f"--head {spec.head} has {heads.expects(spec.head)}, this model gives {_outputs(model)}; leave --head out "
+            "to have it recognised, or give --task raw to serve it as it is"
+        )
+    named = "give --head where you know its layout; " if spec.task in _headed() else ""
+    return f"{'; '.join(reasons)}; {named}--task raw serves it as it is"
+
+
+def _headed() -> tuple[str, ...]:
+    return tuple(task.name for task in tasks.every() if isinstance(task, Headed))
 
 
 def _candidates(spec: Spec) -> tuple[Task, ...]:
@@ -79,7 +93,7 @@ def _interpretation(spec: Spec, task: Task, head: Head, image: Tensor | None) ->
         task=task.name,
         head=head.name,
         contract="served" if served else "native",
-        class_count=head.class_count,
+        class_count=None if head.rivals else head.class_count,
         normalization=_normalization(spec, task, head, image) if served and _takes_floats(image) else None,
         color=spec.color or head.color,
         thresholds=task.thresholds(spec.thresholds) if served else None,
