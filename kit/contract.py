@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import tasks
+from kit import heads, tasks
 from kit.errors import AmbiguousModelError, UnsupportedModelError, UsageError
 from kit.tasks.interface import Head, Headed, Task
 from kit.types import Certainty, DataType, Interpretation, Layout, Model, Normalization, Spec, Tensor
@@ -44,9 +44,23 @@ def interpret(spec: Spec, model: Model) -> Interpretation:
         else:
             fitting.append((task, head))
     if not fitting:
-        raise UnsupportedModelError(f"{'; '.join(reasons)}; --task raw serves it as it is")
+        raise UnsupportedModelError(_unfit(spec, model, reasons))
     task, head = _surest(spec, fitting)
     return _interpretation(spec, task, head, image)
+
+
+def _unfit(spec: Spec, model: Model, reasons: list[str]) -> str:
+    if spec.head is not None and (not spec.task or image_input(model) is not None):
+        return (
+            f"--head {spec.head} has {heads.expects(spec.head)}, this model gives {_outputs(model)}; leave --head out "
+            "to have it recognised, or give --task raw to serve it as it is"
+        )
+    named = "give --head where you know its layout; " if spec.task in _headed() else ""
+    return f"{'; '.join(reasons)}; {named}--task raw serves it as it is"
+
+
+def _headed() -> tuple[str, ...]:
+    return tuple(task.name for task in tasks.every() if isinstance(task, Headed))
 
 
 def _candidates(spec: Spec) -> tuple[Task, ...]:
@@ -108,7 +122,7 @@ def _interpretation(spec: Spec, task: Task, head: Head, image: Tensor | None) ->
         task=task.name,
         head=head.name,
         contract="served" if served else "native",
-        class_count=head.class_count,
+        class_count=None if head.rivals else head.class_count,
         normalization=_normalization(spec, task, head, image) if served and _takes_floats(image) else None,
         color=spec.color or head.color,
         thresholds=task.thresholds(spec.thresholds) if served else None,

@@ -11,8 +11,8 @@ def meaning(spec: Spec, found: Interpretation) -> str:
     """Say what was recognised, how sure that is, and what was assumed where the model does not tell."""
     sure = "" if found.task == found.head else f" ({found.head}, {found.certainty.value})"
     text = f"{found.task}{sure}: {found.reason}"
-    if found.certainty is Certainty.UNSURE and found.task != found.head:
-        text += f"; if that is wrong, give --task or --head (as --head {found.head}), or --contract native"
+    if found.certainty is Certainty.UNSURE and spec.task is None and spec.head is None:
+        text += "; if that is wrong, say what they are with --task, or a detector's layout with --head"
     normal = found.normalization
     if normal is None or spec.normalization is not None:
         return text

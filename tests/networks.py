@@ -121,13 +121,16 @@ def _yolov8_rows(net: Net, maps: list[str], classes: int) -> tuple[str, str]:
 
 def yolov8(
     classes: int = 5, *, metadata: dict[str, str] | None = None, seed: int = 0, opset: int = 17,
-    batch: int | str = models.BATCH,
+    batch: int | str = models.BATCH, half: bool = False,
 ) -> onnx.ModelProto:  # fmt: skip
-    """YOLOv8 and YOLO11, detection: [N, 4 + C, A]."""
+    """YOLOv8 and YOLO11, detection: [N, 4 + C, A]; ``half``: its outputs are FP16."""
     net = Net(seed, opset, batch)
     boxes, scores = _yolov8_rows(net, net.features(), classes)
     output = net.op("Concat", boxes, scores, axis=1)
-    return net.done({"output0": (output, (batch, 4 + classes, CELLS))}, metadata)
+    if half:
+        output = net.op("Cast", output, to=TensorProto.FLOAT16)
+    types = {"output0": TensorProto.FLOAT16} if half else None
+    return net.done({"output0": (output, (batch, 4 + classes, CELLS))}, metadata, types)
 
 
 def _keypoint_rows(net: Net, maps: list[str], count: int, numbers: int) -> str:

@@ -69,6 +69,8 @@ def recognise_as(model: Model, text: str, fits: Callable[[Reading], bool]) -> tu
     return (head, reading) if reading is not None and fits(reading) else None
 
 
-def expects() -> str:
-    """Say what outputs all heads have, for messages."""
-    return "; or ".join(f"{get(name).expects()} ({name})" for name in names())
+def expects(text: str | None = None) -> str:
+    """Say what outputs the head that the user names has; without one, which heads there are."""
+    if text is not None:
+        return parse(text)[0].expects()
+    return f"boxes, scores and classes as one of the heads {', '.join(names())} has them"

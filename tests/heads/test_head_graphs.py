@@ -156,6 +156,8 @@ def model_of(raw: tuple[Array, ...], *, opset: int, free: bool, fixed: bool) -> 
             shape[0] = -1
         if free:
             shape = [-1 if axis and size == ANCHORS else size for axis, size in enumerate(shape)]
+        if free and array.ndim == 4:
+            shape[2:] = [-1, -1]
         if len(raw[0].shape) == 2 and free:
             shape[0] = -1
         kind = DataType.INT64 if array.dtype == np.int64 else DataType.FP32

@@ -42,6 +42,7 @@ RECOGNISED = [
     pytest.param(networks.yolov8(40), "detect yolov8", CERTAIN, 40, id="yolov8 with few anchors to its classes"),
     pytest.param(networks.yolov8(122), "detect yolov8", CERTAIN, 122, id="yolov8 with as many rows as anchors"),
     pytest.param(networks.yolov8(200), "detect yolov8", CERTAIN, 200, id="yolov8 with more rows than anchors"),
+    pytest.param(networks.yolov8(half=True), "detect yolov8", CERTAIN, 5, id="yolov8 with FP16 outputs"),
     pytest.param(models.detector(), "detect yolov8", LIKELY, 2, id="a graph of its own with YOLOv8's values"),
     pytest.param(networks.yolov8_pose(), "pose yolov8", CERTAIN, 1, id="pose without metadata"),
     pytest.param(
