@@ -6,7 +6,8 @@
     │   ├── UnknownTaskError        21
     │   ├── UnknownPrecisionError   22
     │   ├── InvalidModelNameError   23
-    │   └── UnknownHeadError        24
+    │   ├── UnknownHeadError        24
+    │   └── InvalidSpecError        25  a spec file with everything that is wrong in it
     ├── SourceError                     the model that was given
     │   ├── SourceNotFoundError     10
     │   ├── NotOnnxError            11
@@ -19,7 +20,8 @@
     │   └── AmbiguousModelError     18  its outputs can be read in several ways that answer differently
     ├── StageError                  30  a stage of the pipeline broke the model
     │   ├── ParityError             31  its answers differ from the source model's
-    │   └── VerificationError       32  the real server refused it or answered something else
+    │   ├── VerificationError       32  the real server refused it or answered something else
+    │   └── WorkerDiedError         33  the process that made one of several models was killed or crashed
     ├── RepositoryError                 the folder that is written
     │   ├── NotWritableError        40
     │   ├── DiskFullError           41
@@ -45,6 +47,7 @@ libraries are translated once, at the seam where they arise, with ``raise ... fr
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -53,6 +56,8 @@ class KitError(Exception):
     """A user's mistake or an environment's fault: shown as one line, never as a traceback."""
 
     exit_code: ClassVar[int] = 1
+    listed: ClassVar[bool] = False
+    """Whether the message has a line for each of several problems, and is printed as it stands."""
 
 
 class UsageError(KitError):
@@ -89,6 +94,13 @@ class UnknownHeadError(UsageError):
     """No layout of a detector's outputs has this name, or it has no such variation."""
 
     exit_code = 24
+
+
+class InvalidSpecError(UsageError):
+    """A spec file is wrong; the message lists every problem with its line and column."""
+
+    exit_code = 25
+    listed = True
 
 
 class SourceError(KitError):
@@ -165,6 +177,12 @@ class VerificationError(StageError):
     """A real Triton refused the staged repository or answered something else."""
 
     exit_code = 32
+
+
+class WorkerDiedError(StageError):
+    """The process that made one of several models ended without a word: out of memory, or a library crashed."""
+
+    exit_code = 33
 
 
 class RepositoryError(KitError):
@@ -257,6 +275,16 @@ class TargetFileError(KitError):
     """A target's TOML file is wrong."""
 
     exit_code = 61
+    listed = True
+
+
+def of_system(error: OSError) -> KitError | None:
+    """Return what an error of the operating system is to a user, wherever it arises; None for a fault of ours."""
+    if isinstance(error, PermissionError) and error.filename is not None:
+        return NotWritableError(f"{error.filename}: permission denied; ask for it, or choose another place")
+    if error.errno == errno.ENOSPC:
+        return DiskFullError("no space left for the output or for temporary files; free some, or set TMPDIR")
+    return None
 
 
 def suggestion(word: str, choices: Iterable[str]) -> str:
