@@ -194,9 +194,8 @@ class Number:
     @property
     def expects(self) -> str:
         """Name the range."""
-        least = f"above {self.least:g}" if self.without_least else f"from {self.least:g}"
-        most = f"below {self.most:g}" if self.without_most else f"to {self.most:g}"
-        return f"a number {least} {'and ' if self.without_least or self.without_most else ''}{most}"
+        least = f"above {self.least:g}" if self.without_least else f"of at least {self.least:g}"
+        return f"a number {least} and {'below' if self.without_most else 'at most'} {self.most:g}"
 
     def read(self, node: Node, desk: Desk) -> float:
         """Return the number."""

@@ -160,6 +160,11 @@ def _told(path: Path, desk: Desk) -> str:
     """Return all problems in their order, each once, in the form that editors and terminals can jump to."""
     problems = sorted(set(desk.problems))
     count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
-    lines = [f"{path}:{p.line}:{p.column}: {p.text}" for p in problems[:_MOST_PROBLEMS]]
+    lines = [f"{path}:{p.line}:{p.column}: {_one_line(p.text)}" for p in problems[:_MOST_PROBLEMS]]
     more = [f"... and {len(problems) - _MOST_PROBLEMS} more"] if len(problems) > _MOST_PROBLEMS else []
     return "\n".join([f"{path}: {count}; docs/spec.md has the keys", *lines, *more])
+
+
+def _one_line(text: str) -> str:
+    """Return a text in which what no terminal should be sent is spelled out."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

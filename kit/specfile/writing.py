@@ -83,5 +83,6 @@ def _prose(words: str) -> list[str]:
 
 def quoted(word: str) -> str:
     """Return a word as YAML: as it stands where that is text to every reader, else in double quotes."""
-    plain = set(word) <= _PLAIN and word[:1].isalpha() and word.lower() not in _NO_TEXT
+    begins = word[:1].isalpha() or word.startswith(("/", "./", "../"))
+    plain = begins and set(word) <= _PLAIN and word.lower() not in _NO_TEXT
     return word if plain else json.dumps(word, ensure_ascii=False)

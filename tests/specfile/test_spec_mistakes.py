@@ -54,36 +54,62 @@ def of_model(text: str) -> str:
         pytest.param("- a", '1:1: expected keys; a spec begins with "models:", got a list', id="a list"),
         pytest.param("output: x", '1:1: no models; write "models:" and below it "- source: model.onnx"', id="none"),
         pytest.param("models:", '1:1: expected a list; each model begins with "- source: model.onnx"', id="no model"),
-        pytest.param("models: []", '1:9: expected a list; each model begins with "- source: model.onnx"', id="empty list"),
-        pytest.param("models: {a: 1}", '1:9: expected a list; each model begins with "- source: model.onnx"', id="keys"),
+        pytest.param(
+            "models: []", '1:9: expected a list; each model begins with "- source: model.onnx"', id="empty list"
+        ),
+        pytest.param(
+            "models: {a: 1}", '1:9: expected a list; each model begins with "- source: model.onnx"', id="keys"
+        ),
         pytest.param("models:\n  -\n", "2:4: nothing is here; a model begins with source: model.onnx", id="no keys"),
         pytest.param("models:\n  - name: x\n", "2:5: no source; write source: model.onnx", id="no source"),
         pytest.param("models:\n  - source:\n", "2:5: no source; write source: model.onnx", id="empty source"),
         pytest.param(of_model("name: a\n    name: b"), "4:5: name stands here already, in line 3", id="key twice"),
-        pytest.param(of_model("thresholds: 0.3"), '3:17: expected keys, each with a value: score, iou, max_detections, '
-                     'got "0.3"', id="no keys below"),
-        pytest.param(of_model("keep: !!python/object/apply:os.system [x]"), "3:11: the tag !!python/object/apply:os.system "
-                     "means nothing in a spec; delete it", id="a tag that runs"),
-        pytest.param(of_model("keep: *old"), "3:11: *old: nothing before this place is named &old", id="alias of nothing"),
+        pytest.param(
+            of_model("thresholds: 0.3"),
+            '3:17: expected keys, each with a value: score, iou, max_detections, got "0.3"',
+            id="no keys below",
+        ),
+        pytest.param(
+            of_model("keep: !!python/object/apply:os.system [x]"),
+            "3:11: the tag !!python/object/apply:os.system means nothing in a spec; delete it",
+            id="a tag that runs",
+        ),
+        pytest.param(
+            of_model("keep: *old"), "3:11: *old: nothing before this place is named &old", id="alias of nothing"
+        ),
         pytest.param("models: &a [*a]", "1:13: *a: nothing before this place is named &a", id="alias of itself"),
-        pytest.param("models:\n  - <<: {keep: 1}\n    source: model.onnx\n", "2:5: << is no key; what models share stands "
-                     "once, under defaults", id="merge key"),
+        pytest.param(
+            "models:\n  - <<: {keep: 1}\n    source: model.onnx\n",
+            "2:5: << is no key; what models share stands once, under defaults",
+            id="merge key",
+        ),
         pytest.param(of_model("? [a]\n    : b"), "3:7: a key must be a word", id="a list for a key"),
         pytest.param("models:\n\t- source: x\n", "2:1: a tab; YAML indents with spaces", id="tab"),
-        pytest.param("models:\n  - source: C: x\n", '2:14: a second ":" in this line; put the value in quotes, or begin a '
-                     "new line", id="two colons"),
+        pytest.param(
+            "models:\n  - source: C: x\n",
+            '2:14: a second ":" in this line; put the value in quotes, or begin a new line',
+            id="two colons",
+        ),
         pytest.param("models:\n  - source: @x\n", "2:13: '@' cannot begin a value; put it in quotes", id="reserved"),
         pytest.param("models: [a", "1:11: no YAML: expected ',' or ']', but got '<stream end>'", id="not closed"),
-        pytest.param("models: \"a", "1:11: no YAML: found unexpected end of stream", id="open quotes"),
-        pytest.param(of_model("name: a\x07b"), "3:12: the character U+0007 may not stand in YAML; delete it", id="bell"),
-        pytest.param(of_model('name: "a\\u0007b"'), "3:11: expected a name in one line, without control characters",
-                     id="escaped bell"),
-        pytest.param("models:\n  - source: model.onnx\n---\nmodels:\n", "3:1: a second document begins; write all models "
-                     "into one", id="two documents"),
+        pytest.param('models: "a', "1:11: no YAML: found unexpected end of stream", id="open quotes"),
+        pytest.param(
+            of_model("name: a\x07b"), "3:12: the character U+0007 may not stand in YAML; delete it", id="bell"
+        ),
+        pytest.param(
+            of_model('name: "a\\u0007b"'),
+            "3:11: expected a name in one line, without control characters",
+            id="escaped bell",
+        ),
+        pytest.param(
+            "models:\n  - source: model.onnx\n---\nmodels:\n",
+            "3:1: a second document begins; write all models into one",
+            id="two documents",
+        ),
         pytest.param("a: " + "[" * 30, "1:24: nested deeper than 20 levels; a spec has five", id="deep"),
         pytest.param("models:\n" + "  - {}\n" * 1001, "2:3: 1001 models; a spec has at most 1000", id="many"),
     ],
-)  # fmt: skip
+)
 def test_of_form(mistakes: Mistakes, text: str, told: str) -> None:
     assert told in mistakes(text)
 
@@ -151,8 +177,8 @@ def test_keys_in_the_wrong_place(mistakes: Mistakes, text: str, told: str) -> No
         ("keep: .inf", 11, 'got ".inf"'),
         ("keep: 1e999", 11, 'got "1e999"'),
         ("instances: 0", 16, "expected a whole number from 1 to 1024"),
-        ("thresholds: {score: 1}", 25, 'expected a number from 0 and below 1, got "1"'),
-        ("thresholds: {iou: 0}", 23, 'expected a number above 0 and to 1, got "0"'),
+        ("thresholds: {score: 1}", 25, 'expected a number of at least 0 and below 1, got "1"'),
+        ("thresholds: {iou: 0}", 23, 'expected a number above 0 and at most 1, got "0"'),
         ("thresholds: {score: .nan}", 25, "expected a number"),
         ("mean: high", 11, "expected a number, or a list of one for each channel"),
         ("mean: [0.1, x]", 17, "expected a number"),
@@ -166,10 +192,14 @@ def test_keys_in_the_wrong_place(mistakes: Mistakes, text: str, told: str) -> No
         ("calibration: model.onnx", 18, "model.onnx is a file; give a folder"),
         (f"labels: {'a' * 300}", 13, "cannot be read: File name too long"),
         ("name: a/b", 11, 'model name "a/b": letters'),
-        ("threads: 16\n    targets: [t4, orin-nano-8gb]", 14, "orin-nano-8gb has 6 CPU threads, not 16; ask for 6 or fewer"),
+        (
+            "threads: 16\n    targets: [t4, orin-nano-8gb]",
+            14,
+            "orin-nano-8gb has 6 CPU threads, not 16; ask for 6 or fewer",
+        ),
         ("input_shape: 3x8x8", 18, "this model says itself what it takes; input_shape is for PyTorch models"),
     ],
-)  # fmt: skip
+)
 def test_values(mistakes: Mistakes, key: str, column: int, told: str) -> None:
     (line,) = mistakes(of_model(key))
     assert line.startswith(f"3:{column}: ")

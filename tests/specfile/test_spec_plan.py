@@ -205,7 +205,7 @@ class TestOptionsAboveASpec:
             self.jobs(one, Override(option="--name", attribute="name", value="a b"))
         with pytest.raises(UnknownTargetError):
             self.jobs(one, Override(option="--target", attribute="targets", value=("t5",)))
-        with pytest.raises(UsageError, match="^score threshold 7"):
+        with pytest.raises(UsageError, match=r"^score threshold 7"):
             self.jobs(one, Override(option="--score-threshold", attribute="score", value=7))
 
 

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kit.errors import InvalidSpecError
 from kit.specfile import document, reading, schema
 from kit.specfile.fields import MODEL, RUN, flat
-from kit.specfile.kinds import Desk, Flag, Listed, Number, PathTo, PerChannel, Shape, TargetName, Whole, Word
+from kit.specfile.kinds import Desk, Flag, Listed, Number, PerChannel, Shape, TargetName, Whole, Word
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,7 +42,6 @@ def test_every_key_is_described() -> None:
 
 
 GOOD: dict[type, st.SearchStrategy[Any]] = {
-    Whole: st.integers(0, 1024),
     Number: st.floats(0, 1),
     Flag: st.booleans(),
     PerChannel: st.floats(-2, 2) | st.lists(st.floats(-2, 2), max_size=3),
@@ -56,27 +54,43 @@ ODD: st.SearchStrategy[Any] = st.sampled_from(
 
 
 def values(key: Any) -> st.SearchStrategy[Any]:
-    """Return values of a key: many that it takes, some that it does not."""
+    """Return values of a key: those that it takes, and some beside the ends of its range."""
     if not hasattr(key, "kind"):
-        return st.dictionaries(st.sampled_from([part.name for part in key.keys] + ["x"]), st.floats(0, 1) | ODD) | ODD
+        return st.fixed_dictionaries({}, optional={part.name: values(part) for part in key.keys})
     kind = key.kind.of if isinstance(key.kind, Listed) else key.kind
-    good = st.sampled_from(kind.choices()) if isinstance(kind, Word) else GOOD.get(type(kind), st.just("model.onnx"))
-    if isinstance(key.kind, Listed):
-        good = good | st.lists(good, max_size=3)
-    return good | ODD
+    if isinstance(kind, Word):
+        return st.sampled_from(kind.choices())
+    if isinstance(kind, Whole):
+        return st.integers(kind.least, kind.least + 99) | st.sampled_from(
+            [kind.least - 1, kind.most, (kind.most or 0) + 1]
+        )
+    good = GOOD.get(type(kind), st.just("model.onnx"))
+    return good | st.lists(good, min_size=1, max_size=3) if isinstance(key.kind, Listed) else good
 
 
-def objects(keys: Any) -> st.SearchStrategy[dict[str, Any]]:
-    known = {key.name: values(key) for key in keys}
-    return st.fixed_dictionaries({}, optional={**known, "nonsense": ODD})
+def objects(keys: Any, **always: Any) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {name: st.just(value) for name, value in always.items()},
+        optional={key.name: values(key) for key in keys if key.name not in always},
+    )
 
 
-SPECS = st.fixed_dictionaries(
-    {}, optional={**{key.name: values(key) for key in RUN if key.name != "target_folders"},
-                  "defaults": objects(key for key in MODEL if key.shared) | ODD,
-                  "models": st.lists(objects(MODEL) | ODD, max_size=3) | ODD},
-)  # fmt: skip
-"""Anything that JSON can say with our keys."""
+@st.composite
+def specs(draw: st.DrawFn) -> dict[str, Any]:
+    """Return anything that JSON can say with our keys: a spec, in which up to two values are something odd."""
+    made: dict[str, Any] = draw(objects(key for key in RUN if key.name != "target_folders"))
+    made["models"] = draw(st.lists(objects(MODEL, source="model.onnx"), min_size=1, max_size=2))
+    made["defaults"] = draw(objects(key for key in MODEL if key.shared))
+    for _ in range(draw(st.integers(0, 2))):
+        there = [part for part in (made, made["defaults"], *_listed(made["models"])) if isinstance(part, dict)]
+        part = draw(st.sampled_from(there))
+        part[draw(st.sampled_from([*part, "nonsense"]))] = draw(ODD)
+        made.setdefault("defaults", {})
+    return made
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def accepted(tmp: Path, value: Any) -> bool:
@@ -105,7 +119,7 @@ def says_text_by_numbers(value: Any, keys: Any) -> bool:
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(value=SPECS)
+@given(value=specs())
 @example(value={"models": [{"source": "model.onnx"}]})
 @example(value={"models": [{"source": "model.onnx", "std": 0}]})
 @example(value={"models": [{"source": None}]})
