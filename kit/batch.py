@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import IO, Protocol
 
-from kit import machine, sources
+from kit import sources
 from kit.errors import WorkerDiedError
 from kit.jobs import Failure, Job, Outcome
+from kit.machine import Limits
 from kit.worker import Done, Note, Working
 
 _BASE_BYTES = 400_000_000
@@ -59,14 +60,14 @@ class Crew:
     reason: str
 
 
-def crew(jobs: Sequence[Job], wanted: int | None = None) -> Crew:
+def crew(jobs: Sequence[Job], limits: Limits, wanted: int | None = None) -> Crew:
     """Return how many models to make at once: one for each core, as far as the largest of them fit into memory.
 
     Each runs an embedded Triton of its own for a few seconds.
     """
     if wanted is not None:
         return Crew(workers=min(wanted, len(jobs)), reason="as asked for")
-    cores, free = machine.cores(), machine.free_memory_bytes()
+    cores, free = limits.cores, limits.free_memory_bytes
     most = min(cores, len(jobs))
     reason = f"{cores} cores" if cores > 1 else "1 core"
     if free is None:
@@ -114,6 +115,15 @@ class _Worker:
     def name(self) -> str:
         return self.job.spec.name
 
+    @property
+    def output(self) -> IO[bytes]:
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+    def close(self) -> None:
+        self.output.close()
+        self.connection.close()
+
 
 @dataclass(kw_only=True)
 class _Shift:
@@ -134,12 +144,12 @@ class _Shift:
         until = time.monotonic() + _GRACE_S
         while any(worker.process.poll() is None for worker in self.running) and time.monotonic() < until:
             for worker in self.running:
-                assert worker.process.stdout is not None
-                worker.process.stdout.read(1 << 16)  # a full pipe would hold it
+                worker.output.read(1 << 16)  # a full pipe would hold it
             time.sleep(_POLL_S)
         for worker in self.running:
             worker.process.kill()
             worker.process.wait()
+            worker.close()
         self.selector.close()
 
     def begin(self, job: Job) -> None:
@@ -155,10 +165,9 @@ class _Shift:
             )  # fmt: skip
         worker = _Worker(job=job, process=process, connection=Connection(ours.detach()))
         self.running.append(worker)
-        assert process.stdout is not None
-        os.set_blocking(process.stdout.fileno(), False)
+        os.set_blocking(worker.output.fileno(), False)
         self.selector.register(worker.connection, selectors.EVENT_READ, worker)
-        self.selector.register(process.stdout, selectors.EVENT_READ, worker)
+        self.selector.register(worker.output, selectors.EVENT_READ, worker)
         worker.connection.send(job)
         self.board.begun(worker.name)
 
@@ -167,6 +176,8 @@ class _Shift:
         ended = []
         for key, _ in self.selector.select():
             worker = key.data
+            if worker not in self.running:  # its end came in the same moment as its last words, and took them along
+                continue
             if key.fileobj is not worker.connection:
                 self._hear(worker)
             elif not self._receive(worker):
@@ -191,29 +202,30 @@ class _Shift:
 
     def _hear(self, worker: _Worker) -> None:
         """Pass on the whole lines that a worker, or a library in it, has printed."""
-        assert worker.process.stdout is not None
-        data = worker.process.stdout.read(1 << 16)
-        if not data:
-            self.selector.unregister(worker.process.stdout)
+        data = worker.output.read(1 << 16)
+        if data == b"":
+            self._deaf_to(worker)
         *lines, worker.printed = (worker.printed + (data or b"")).split(b"\n")
+        if worker.process.returncode is not None:
+            lines, worker.printed = [*lines, worker.printed], b""
         for line in lines:
             text = line.decode(errors="replace").strip()
             if text:
                 worker.last = text
                 self.board.note(worker.name, text)
 
+    def _deaf_to(self, worker: _Worker) -> None:
+        """Wait no more for what a worker prints."""
+        if worker.output in self.selector.get_map():
+            self.selector.unregister(worker.output)
+
     def _end(self, worker: _Worker) -> Outcome:
         """Return what became of a worker that has closed its connection."""
         self.selector.unregister(worker.connection)
-        worker.connection.close()
         worker.process.wait()
-        stream = worker.process.stdout
-        assert stream is not None
-        if stream in self.selector.get_map():
-            self._hear(worker)
-        if stream in self.selector.get_map():
-            self.selector.unregister(stream)
-        stream.close()
+        self._hear(worker)
+        self._deaf_to(worker)
+        worker.close()
         self.running.remove(worker)
         outcome = worker.outcome or Outcome(name=worker.name, failure=_died(worker))
         self.board.ended(outcome, time.perf_counter() - worker.start)

@@ -5,10 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What may be used: cores, and bytes of memory that are free, None where nobody says."""
+
+    cores: int
+    free_memory_bytes: int | None
+
+
+def limits() -> Limits:
+    """Return what this process may use."""
+    return Limits(cores=cores(), free_memory_bytes=free_memory_bytes())
 
 
 def cores(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:

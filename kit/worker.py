@@ -13,7 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -51,13 +51,19 @@ class Note:
 
 
 def make(job: Job, progress: Progress) -> Result:
-    """Make and publish one model; modules beside the spec file can be imported. Raises a ``KitError``."""
+    """Make and publish one model. Raises a ``KitError``.
+
+    Code of the user's may stand beside the spec file. For other models that folder is not looked at: a file in it
+    that is named like a library would be taken for that.
+    """
+    if ":" not in job.spec.source:
+        return generate(job.spec, job.options, progress)
     beside = str(job.folder)
     sys.path.insert(0, beside)
     try:
         return generate(job.spec, job.options, progress)
     finally:
-        if beside in sys.path:
+        with suppress(ValueError):  # the user's code may have taken it out
             sys.path.remove(beside)
 
 

@@ -92,8 +92,8 @@ class Board:
         if outcome.result is not None:
             verb = "published" if outcome.result.entry.changed else "unchanged"
             line.append(f"{verb} version {outcome.result.entry.version} in {seconds:.1f} s", style="green")
-        else:
-            line.append(f"failed after {seconds:.1f} s", style="red")
+        elif outcome.failure is not None:
+            line.append(f"failed after {seconds:.1f} s: {' '.join(outcome.failure.message.split())}", style="red")
         self._console.print(line)
 
     def summary(self, outcomes: Sequence[Outcome], seconds: float) -> None:

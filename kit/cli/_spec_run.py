@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from kit import batch, spec, worker
+from kit import batch, machine, spec, worker
 from kit.cli import _options
 from kit.cli._board import Board
 from kit.cli._display import Display, result_lines
@@ -53,7 +53,7 @@ def _one(job: Job, *, quiet: bool) -> tuple[Outcome, ...]:
 
 
 def _several(jobs: Sequence[Job], workers: int | None, *, quiet: bool) -> tuple[Outcome, ...]:
-    start, crew = time.perf_counter(), batch.crew(jobs, workers)
+    start, crew = time.perf_counter(), batch.crew(jobs, machine.limits(), workers)
     with Board(jobs, crew, quiet=quiet) as board:
         outcomes = batch.run(jobs, board, crew.workers)
     board.summary(outcomes, time.perf_counter() - start)
