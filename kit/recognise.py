@@ -20,10 +20,13 @@ class Recognised:
 
 def recognise(spec: Spec, input_shape: tuple[int, ...] | None) -> Recognised:
     """Read a model and interpret it as ``kit generate`` does. Raises a ``KitError``."""
+    source = sources.resolve(spec.source)
+    if not Path(spec.source).exists():
+        source.fingerprint(spec.source)  # says what is there instead
     with tempfile.TemporaryDirectory(prefix="kit-") as name:
         loaded, simplified = Path(name, "loaded"), Path(name, "simplified")
         loaded.mkdir()
         simplified.mkdir()
-        model = sources.resolve(spec.source).load(spec.source, loaded, input_shape).model
+        model = source.load(spec.source, loaded, input_shape).model
         network = simplify.simplify(model, simplified)
         return Recognised(model=model, meaning=contract.interpret(spec, network))

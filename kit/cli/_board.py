@@ -109,7 +109,7 @@ class Board:
         table = Table.grid(padding=(0, 2))
         for name, row in self._rows.items():
             seconds = time.monotonic() - row.start
-            table.add_row(row.spinner, name, Text(row.what, style="bold"), Text(f"{seconds:.0f} s", style="dim"))
+            table.add_row(row.spinner, Text(name), Text(row.what, style="bold"), Text(f"{seconds:.0f} s", style="dim"))
         waiting = self._count - self._ended - len(self._rows)
         return Group(table, Text(f"  {self._ended} of {self._count} done, {waiting} waiting", style="dim"))
 
