@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from kit import runtimes, targets
-from kit.errors import TargetFileError, UnsupportedModelError
+from kit.errors import TargetFileError, UnsupportedModelError, UsageError
 from kit.types import Target
 
 
@@ -21,6 +21,12 @@ def problems(target: Target, *, threads: int | None, folders: Sequence[Path] = (
     if threads is not None and has is not None and threads > has:
         able = _those(lambda t: t.device.cpu_threads is None or t.device.cpu_threads >= threads, folders)
         yield f"{target.name} has {has} CPU threads, not {threads}; ask for {has} or fewer, or choose {able}"
+
+
+def require(target: Target, *, threads: int | None, folders: Sequence[Path] = ()) -> None:
+    """Raise ``UsageError`` with the first thing that ``target`` lacks, as ``problems`` has it."""
+    for problem in problems(target, threads=threads, folders=folders):
+        raise UsageError(problem)
 
 
 def dla(folders: Sequence[Path] = ()) -> str:

@@ -13,6 +13,7 @@ from kit import (
     heads,
     inputs,
     labels,
+    lacking,
     manifest,
     precision,
     render,
@@ -115,6 +116,7 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
     facts = tuple(targets.load(name, options.target_folders) for name in spec.targets)
     for target in facts:
         precision.get(_precision_of(spec, target))
+        lacking.require(target, threads=spec.intra_op_threads, folders=options.target_folders)
     if spec.task is not None:
         tasks.get(spec.task)
     if spec.head is not None:

@@ -78,7 +78,7 @@ def _require_ours(output: Path, name: str, *, alongside: bool) -> None:
     for folder in sorted(p for p in output.glob("[!.]*") if p.is_dir()):
         if folder.name != name and alongside:
             continue
-        if manifest.read(folder) is None:
+        if _is_foreign(folder):
             remedy = "" if folder.name == name else ", or add to it with --alongside"
             raise ForeignRepositoryError(
                 f"{folder} was not written by kit, so nothing is written to {output}; choose another --output{remedy}"
@@ -86,6 +86,14 @@ def _require_ours(output: Path, name: str, *, alongside: bool) -> None:
     live = output / name
     if live.exists() and not live.is_dir():
         raise ForeignRepositoryError(f"{live} is a file that kit did not write; choose another --output or --name")
+
+
+def _is_foreign(folder: Path) -> bool:
+    """Tell whether the kit did not write a folder; another run may be between two renames, and holds the lock then."""
+    if manifest.read(folder) is not None:
+        return False
+    with disk.locked(folder.parent):
+        return folder.is_dir() and manifest.read(folder) is None
 
 
 def _standing(live: Path, *, discard_edits: bool) -> Published:

@@ -11,64 +11,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from kit import targets
 from kit.errors import SourceError, TargetFileError, UnknownTargetError, suggestion
-from kit.specfile.document import Items, Node, Pairs, Problem, Scalar
+from kit.specfile.desk import NUMBER, Desk, expected, shown, wrong
+from kit.specfile.document import Items, Node, Pairs, Scalar
 
 Schema: TypeAlias = "dict[str, object]"
 """A JSON schema, which is JSON and no value of ours."""
 
 _MOST_ITEMS = 64
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-_NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
-_LARGEST_NUMBER = 1e6
-
-
-@dataclass(frozen=True, kw_only=True)
-class Desk:
-    """What reading needs: the folder that paths are relative to, the user's targets; and what was found wrong."""
-
-    folder: Path
-    target_folders: tuple[Path, ...] = ()
-    problems: list[Problem] = field(default_factory=list)
-
-    def attempt(self, kind: Kind, node: Node) -> object | None:
-        """Return the value that ``kind`` reads there, or None and keep the problem."""
-        try:
-            return kind.read(node, self)
-        except WrongError as error:
-            self.problems.append(error.problem)
-            return None
-
-
-class WrongError(Exception):
-    """A value is not what it must be."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.text)
-        self.problem = problem
-
-
-def wrong(node: Node, text: str) -> WrongError:
-    """Return the error that says ``text`` of a place."""
-    return WrongError(node.problem(text))
-
-
-def expected(node: Node, what: str) -> WrongError:
-    """Return the error that something else stands where ``what`` is expected."""
-    return wrong(node, f"expected {what}, got {shown(node)}")
-
-
-def shown(node: Node) -> str:
-    """Return a value in a few characters."""
-    if isinstance(node, Scalar):
-        text = node.text if len(node.text) <= 40 else f"{node.text[:40]}..."
-        return f'"{text}"' + (" in quotes, which is text" if node.quoted and _NUMBER.fullmatch(node.text) else "")
-    return "a list" if isinstance(node, Items) else "keys" if isinstance(node, Pairs) else "nothing"
+_LARGESTNUMBER = 1e6
 
 
 class Kind(Protocol):
@@ -141,7 +98,7 @@ class TargetName:
         if not isinstance(node, Scalar):
             raise expected(node, self.expects)
         try:
-            return targets.load(node.text, desk.target_folders).name
+            return desk.target(node.text).name
         except UnknownTargetError as error:
             raise wrong(node, str(error)) from error
         except TargetFileError as error:
@@ -250,14 +207,14 @@ class PerChannel:
 
     def _one(self, node: Node) -> float:
         value = _number(node)
-        if value is None or not self.least_size <= abs(value) <= _LARGEST_NUMBER:
-            limits = f"{self.least_size:g} to {_LARGEST_NUMBER:g}" if self.least_size else f"up to {_LARGEST_NUMBER:g}"
+        if value is None or not self.least_size <= abs(value) <= _LARGESTNUMBER:
+            limits = f"{self.least_size:g} to {_LARGESTNUMBER:g}" if self.least_size else f"up to {_LARGESTNUMBER:g}"
             raise expected(node, f"{self.expects}, {limits} in size, as [0.485, 0.456, 0.406]")
         return value
 
     def schema(self) -> Schema:
         """Return one number, or a list."""
-        number: Schema = {"type": "number", "minimum": -_LARGEST_NUMBER, "maximum": _LARGEST_NUMBER}
+        number: Schema = {"type": "number", "minimum": -_LARGESTNUMBER, "maximum": _LARGESTNUMBER}
         if self.least_size:
             number["not"] = {"exclusiveMinimum": -self.least_size, "exclusiveMaximum": self.least_size}
         return {"anyOf": [number, {"type": "array", "items": number, "minItems": 1, "maxItems": _MOST_ITEMS}]}
@@ -302,7 +259,7 @@ class PathTo:
     def read(self, node: Node, desk: Desk) -> Path:
         """Return the path as the current folder has it."""
         text = Text(expects=self.expects).read(node, desk)
-        path = desk.folder / text
+        path = desk.folder / _home(text)
         if problem := self._problem(path):
             raise wrong(node, f"{path} {problem}")
         return path
@@ -334,7 +291,7 @@ class Origin:
         from kit import sources
 
         text = Text(expects=self.expects).read(node, desk)
-        source = text if ":" in text else str(desk.folder / text)
+        source = text if ":" in text else str(desk.folder / _home(text))
         try:
             if Path(source).is_dir():
                 raise wrong(node, f"{source} is a folder; give the path of a model")
@@ -381,6 +338,11 @@ class Listed:
         return {"anyOf": [listed, one]}
 
 
+def _home(text: str) -> Path:
+    """Return a path; ``~/`` is the user's home, as a shell would have it."""
+    return Path.home() / text[2:] if text.startswith("~/") else Path(text)
+
+
 def near_word(word: str, known: Mapping[str, Iterable[str]]) -> str:
     """Return the end of a message on an unknown key; ``known`` has other words that people use for each."""
     for key, others in known.items():
@@ -391,7 +353,7 @@ def near_word(word: str, known: Mapping[str, Iterable[str]]) -> str:
 
 def _number(node: Node) -> float | None:
     """Return the number that a scalar says in decimal, or None. 012 is none: it is ten to YAML 1.1, twelve to 1.2."""
-    if not isinstance(node, Scalar) or node.quoted or not _NUMBER.fullmatch(node.text):
+    if not isinstance(node, Scalar) or node.quoted or not NUMBER.fullmatch(node.text):
         return None
     if re.match(r"[-+]?0[0-9]", node.text):
         return None

@@ -7,14 +7,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from kit import lacking, sources, spec, targets
+from kit import lacking, sources, spec
 from kit.errors import InvalidSpecError, KitError, UsageError
 from kit.jobs import Job
 from kit.pipeline import Options
 from kit.specfile import document, reading
+from kit.specfile.desk import Desk
 from kit.specfile.document import Node
 from kit.specfile.fields import MODEL, flat
-from kit.specfile.kinds import Desk
 from kit.specfile.reading import Answers, Document, Model, Said
 from kit.types import Spec, Thresholds
 
@@ -129,7 +129,7 @@ def _lacks(desk: Desk, model: Model, said: Answers, values: Mapping[str, Any]) -
     """Tell what a target does not have."""
     for name in values["targets"]:
         threads = values.get("intra_op_threads")
-        target = targets.load(name, desk.target_folders)
+        target = desk.target(name)
         place = _place(model, said, ("intra_op_threads", "targets"))
         desk.problems.extend(
             place.problem(text) for text in lacking.problems(target, threads=threads, folders=desk.target_folders)

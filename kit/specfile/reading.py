@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from kit import lacking
+from kit.specfile.desk import Desk, expected
 from kit.specfile.document import Items, Node, Pairs, Scalar
 from kit.specfile.fields import DEFAULTS, MODEL, MOST_MODELS, RUN, Group, Key
-from kit.specfile.kinds import Desk, expected, near_word
+from kit.specfile.kinds import near_word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ def read(root: Node | None, desk: Desk) -> Document:
     run = _keys(replace(root, pairs=tuple(p for n, p in parts.items() if n not in ("defaults", "models"))), RUN, desk)
     folders = run["target_folders"].value if "target_folders" in run else ()
     assert isinstance(folders, tuple)
-    desk = replace(desk, target_folders=(*desk.target_folders, *folders))
+    desk = replace(desk, target_folders=(*desk.target_folders, *folders), loaded={})
     if "models" not in parts:
         desk.problems.append(root.problem('no models; write "models:" and below it "- source: model.onnx"'))
     return Document(

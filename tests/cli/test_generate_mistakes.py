@@ -345,3 +345,8 @@ class TestTheOutput:
     def test_nested_is_made_for_a_model(self, kit_command: Kit, model: str) -> None:
         assert kit_command("generate", model, "--no-verify", "--output", "a/b/c").code == 0
         assert sorted(p.name for p in Path("a/b").iterdir()) == ["c", "c.report.json"]
+
+
+def test_a_target_that_lacks_what_is_asked_for(refused: Refused, model: str) -> None:
+    options = ["--target", "orin-nano-8gb", "--threads", "16"]
+    refused([model, *options], 2, "orin-nano-8gb has 6 CPU threads, not 16; ask for 6 or fewer, or choose ")

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kit.specfile import document, reading, schema
+from kit.specfile.desk import Desk
 from kit.specfile.fields import MODEL, RUN, flat
-from kit.specfile.kinds import Desk, Flag, Listed, Number, PerChannel, Shape, TargetName, Whole, Word
+from kit.specfile.kinds import Flag, Listed, Number, PerChannel, Shape, TargetName, Whole, Word
 
 ROOT = Path(__file__).parents[2]
 
