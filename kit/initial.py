@@ -22,16 +22,22 @@ class Wish:
     target_folders: tuple[Path, ...] = ()
     name: str | None = None
     task: str | None = None
+    head: str | None = None
+    contract: str | None = None
     input_shape: tuple[int, ...] | None = None
 
 
 def text(wish: Wish, folder: Path) -> str:
     """Return the text of a spec file that is to stand in ``folder``. Raises a ``KitError``."""
     first, *_ = (targets.load(name, wish.target_folders) for name in wish.targets)
-    asked = spec.build(wish.source, name=wish.name, targets=wish.targets, thresholds=Thresholds(), task=wish.task)
+    asked = spec.build(
+        wish.source, name=wish.name, targets=wish.targets, thresholds=Thresholds(), task=wish.task, head=wish.head,
+        contract=wish.contract,
+    )  # fmt: skip
     found = recognise(asked, wish.input_shape)
     source = wish.source if ":" in wish.source else os.path.relpath(wish.source, folder)
-    return writing.text(asked, found, first, source, wish.input_shape)
+    said = tuple(key for key in ("task", "head", "contract") if getattr(wish, key) is not None)
+    return writing.text(asked, found, first, source, wish.input_shape, said)
 
 
 def write(wish: Wish, path: Path, *, force: bool) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from kit.cli import _options
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @click.command()
@@ -21,12 +18,12 @@ if TYPE_CHECKING:
               help="Hardware to make a configuration for. Repeat for more: kit targets.")  # fmt: skip
 @click.option("--name", metavar="NAME", help="The model's name in Triton.  [default: the file's name]")
 @click.option("--task", metavar="NAME", help="What the outputs mean.  [default: recognised from the model]")
+@click.option("--head", metavar="NAME", help="A detector's layout of outputs.  [default: recognised]")
+@click.option("--contract", type=click.Choice(["served", "native"]),
+              help="native: the model's own tensors.  [default: served]")  # fmt: skip
 @click.option("--input-shape", metavar="CxHxW", help="What a PyTorch model takes, without the batch: 3x640x640.")
 @_options.target_folders
-def command(
-    model: str, output: str, *, force: bool, targets: tuple[str, ...], name: str | None, task: str | None,
-    input_shape: str | None, target_folders: tuple[Path, ...],
-) -> None:  # fmt: skip
+def command(model: str, output: str, *, force: bool, input_shape: str | None, **given: Any) -> None:
     """Write a commented spec file for MODEL, which kit generate takes as it is.
 
     \b
@@ -38,10 +35,7 @@ def command(
 
     from kit import initial, spec
 
-    wish = initial.Wish(
-        source=model, targets=targets, target_folders=target_folders, name=name, task=task,
-        input_shape=spec.parse_shape(input_shape),
-    )  # fmt: skip
+    wish = initial.Wish(source=model, input_shape=spec.parse_shape(input_shape), **given)
     if output == "-":
         sys.stdout.write(initial.text(wish, Path()))
         return

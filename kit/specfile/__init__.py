@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from kit.errors import SourceNotFoundError
+
 _ENDINGS = (".yaml", ".yml")
 _LARGEST_LOOK = 1 << 16
 _NETWORK = re.compile(rb"^(backbone|nc)\s*:", re.MULTILINE)
@@ -15,9 +17,21 @@ def is_spec(source: str) -> bool:
     """Tell whether ``kit generate`` is given a spec file: YAML, and no network of Ultralytics."""
     if not source.endswith(_ENDINGS):
         return False
-    path = Path(source)
     try:
-        with path.open("rb") as file:
+        with Path(source).open("rb") as file:
             return not _NETWORK.search(file.read(_LARGEST_LOOK))
+    except FileNotFoundError:
+        return "/" in source or not _is_name(source)
     except OSError:
         return True  # whoever reads it says why it cannot be read
+
+
+def _is_name(source: str) -> bool:
+    """Tell whether a word that is no file is known to a source: a network that somebody's package describes."""
+    from kit import sources
+
+    try:
+        sources.resolve(source)
+    except SourceNotFoundError:
+        return False
+    return True

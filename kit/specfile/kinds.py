@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from kit import targets
-from kit.errors import SourceError, TargetFileError, UnknownTargetError, suggestion
+from kit import heads, labels, targets
+from kit.errors import SourceError, TargetFileError, UnknownHeadError, UnknownTargetError, UsageError, suggestion
 from kit.specfile.desk import NUMBER, Desk, expected, shown, wrong
 from kit.specfile.document import Items, Node, Pairs, Scalar
 
@@ -278,6 +278,57 @@ class PathTo:
     def schema(self) -> Schema:
         """Return text."""
         return Text().schema()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """Class names: a file, relative to the spec, or a known set."""
+
+    @property
+    def expects(self) -> str:
+        """Name the sets."""
+        return f"the path of a file, or {', '.join(labels.known())}"
+
+    def read(self, node: Node, desk: Desk) -> str:
+        """Return the path or the set's name."""
+        text = Text(expects=self.expects).read(node, desk)
+        path = desk.folder / _home(text)
+        try:
+            given = text if text in labels.known() and not path.exists() else str(path)
+            labels.read(given)
+        except (UsageError, OSError) as error:
+            raise wrong(node, str(error)) from error
+        return given
+
+    def schema(self) -> Schema:
+        """Return the sets, for completion, and any text."""
+        return {"anyOf": [{"enum": list(labels.known())}, Text().schema()]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadLayout:
+    """A detector's head and its variations, as ``--head`` takes them, or as a list."""
+
+    @property
+    def expects(self) -> str:
+        """Name the heads."""
+        return f"one of {', '.join(heads.names())}, with its variations"
+
+    def read(self, node: Node, desk: Desk) -> str:
+        """Return the head and its variations, joined by commas."""
+        parts = node.items if isinstance(node, Items) and node.items else (node,)
+        text = ",".join(Text(expects=self.expects).read(part, desk) for part in parts)
+        try:
+            heads.parse(text)
+        except UnknownHeadError as error:
+            raise wrong(node, str(error)) from error
+        return text
+
+    def schema(self) -> Schema:
+        """Return every head, alone or with any words; which of them go together is told when it is read."""
+        begins = rf"^\s*({'|'.join(map(re.escape, heads.names()))})\s*(,|$)"
+        listed = {"type": "array", "minItems": 1, "items": Text().schema()}
+        return {"anyOf": [{"enum": list(heads.names())}, {"type": "string", "pattern": begins}, listed]}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import json
 import textwrap
 from collections.abc import Iterator, Mapping
 
-from kit import summary
+from kit import heads, summary
 from kit.recognise import Recognised
 from kit.specfile.fields import MODEL, RUN, Group, Key, flat
 from kit.types import Spec, Target
@@ -17,16 +17,20 @@ _NO_TEXT = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n
 _SAID = ("source", "name", "targets", "input_shape")
 
 
-def text(spec: Spec, found: Recognised, target: Target, source: str, input_shape: tuple[int, ...] | None) -> str:
+def text(
+    spec: Spec, found: Recognised, target: Target, source: str, input_shape: tuple[int, ...] | None,
+    wished: tuple[str, ...] = (),
+) -> str:  # fmt: skip
     """Return a spec that makes what ``kit generate`` makes of the model without one.
 
-    ``source`` is the model as the file is to name it, ``target`` the first that is asked for. What holds anyway is
-    commented out, with the value that it has: deleting the ``#`` before a key says it.
+    ``source`` is the model as the file is to name it, ``target`` the first that is asked for, ``wished`` are keys that
+    the user has given. What holds anyway is commented out, with its value: deleting the ``#`` before a key says it.
     """
     values = _values(spec, found, target) | {"source": quoted(source)}
     if input_shape is not None:
         values["input_shape"] = "x".join(map(str, input_shape))
-    said = [key for key in _SAID if key in values]
+    values |= {key: str(getattr(spec, key)) for key in wished}
+    said = [key for key in (*_SAID, *wished) if key in values]
     how = (
         'Make it with: kit generate, and the name of this file. "#key: value" holds anyway; delete the # to say '
         "it, or another value. An editor completes and checks the keys with the schema: kit schema --help"
@@ -54,7 +58,14 @@ def _values(spec: Spec, found: Recognised, target: Target) -> dict[str, str]:
     meaning, normal, kept = found.meaning, found.meaning.normalization, found.meaning.thresholds
     values = {key.name: key.example for key in (*flat(MODEL), *RUN) if key.name != "input_shape"}
     values |= {"name": quoted(spec.name), "targets": f"[{', '.join(map(quoted, spec.targets))}]"}
-    values |= {"task": meaning.task, "contract": meaning.contract, "precision": target.defaults.precision}
+    if meaning.head in heads.names():
+        values["head"] = ",".join((meaning.head, *(meaning.layout.words if meaning.layout is not None else ())))
+    values |= {
+        "color": meaning.color,
+        "task": meaning.task,
+        "contract": meaning.contract,
+        "precision": target.defaults.precision,
+    }
     for key in flat(MODEL):
         if hasattr(target.defaults, default := key.sets):
             values[key.name] = str(getattr(target.defaults, default))

@@ -37,7 +37,7 @@ def spec(text: str) -> str:
 def test_every_mistake_is_told_and_nothing_made(kit_command: Kit) -> None:
     before = sorted(Path().iterdir())
     outcome = kit_command("generate", spec("models:\n  - source: modle.onnx\n    task: detct\n"), "--quiet", "--json")
-    assert (outcome.code, outcome.out) == (24, "")
+    assert (outcome.code, outcome.out) == (25, "")
     assert outcome.err.splitlines() == [
         "kit: spec.yaml: 2 mistakes; docs/spec.md has the keys",
         "spec.yaml:2:13: modle.onnx does not exist; ./ holds model.onnx",

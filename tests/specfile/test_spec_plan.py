@@ -29,7 +29,9 @@ models:
   - source: model.onnx
     name: other
     targets: [t4, x86-cpu]
-    task: classify
+    task: detect
+    head: [yolov8]
+    argmax: true
     contract: native
     precision: fp32
     labels: labels.txt
@@ -60,8 +62,9 @@ def everything(here: Path) -> None:
 def test_every_key_arrives(planned: Plan) -> None:
     (job,) = planned(ALL)
     assert job.spec == Spec(
-        source="model.onnx", name="other", targets=("t4", "x86-cpu"), task="classify", contract="native",
-        precision="fp32", labels=Path("labels.txt"), normalization=Normalization(mean=(0.1, 0.2, 0.3), std=(1, 2, 3)),
+        source="model.onnx", name="other", targets=("t4", "x86-cpu"), task="detect", head="yolov8",
+        argmax=True, contract="native", precision="fp32", labels="labels.txt",
+        normalization=Normalization(mean=(0.1, 0.2, 0.3), std=(1, 2, 3)),
         color="bgr", thresholds=Thresholds(score=0.3, iou=0.5, max_detections=7), max_batch_size=0, instance_count=2,
         max_queue_delay_us=100, intra_op_threads=3, calibration=Path("images"), validation=Path("images"),
     )  # fmt: skip
@@ -115,7 +118,7 @@ class TestPaths:
         Path("project/labels.txt").write_text("a\n")
         Path("project/spec.yaml").write_text("models:\n  - {source: nets/a.onnx, labels: labels.txt}\n")
         (job,) = plan.jobs(Path("project/spec.yaml"))
-        assert (job.spec.source, job.spec.labels) == ("project/nets/a.onnx", Path("project/labels.txt"))
+        assert (job.spec.source, job.spec.labels) == ("project/nets/a.onnx", "project/labels.txt")
         assert job.options.output == Path("project/model_repository")
         assert job.folder == here / "project"
 

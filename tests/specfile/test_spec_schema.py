@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kit.specfile import document, reading, schema
 from kit.specfile.desk import Desk
 from kit.specfile.fields import MODEL, RUN, flat
-from kit.specfile.kinds import Flag, Listed, Number, PerChannel, Shape, TargetName, Whole, Word
+from kit.specfile.kinds import Flag, HeadLayout, Listed, Number, PerChannel, Shape, TargetName, Whole, Word
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,6 +47,7 @@ GOOD: dict[type, st.SearchStrategy[Any]] = {
     Flag: st.booleans(),
     PerChannel: st.floats(-2, 2) | st.lists(st.floats(-2, 2), max_size=3),
     Shape: st.sampled_from(["3x8x8", "0x1", [3, 8, 8], [0], []]),
+    HeadLayout: st.sampled_from(["yolov8", "detr,softmax", "detr , softmax", ["detr", "softmax"], "nonsense", "yolo"]),
     TargetName: st.sampled_from(["t4", "x86-cpu"]),
 }
 ODD: st.SearchStrategy[Any] = st.sampled_from(

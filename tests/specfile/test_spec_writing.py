@@ -64,11 +64,15 @@ def test_values_that_it_offers_are_those_that_hold(here: Path) -> None:
     """To say them changes nothing but that it was said."""
     models.save(models.detector(), Path("d.onnx"))
     text = initial.text(Wish(source="d.onnx", targets=("t4",)), Path())
-    for line in ("#task: detect", "#precision: fp32", "#thresholds: {score: 0.25, iou: 0.45, max_detections: 100}",
-                 "#mean: [0.0, 0.0, 0.0]", "#std: [1.0, 1.0, 1.0]", "#max_batch_size: 8"):  # fmt: skip
+    offered = (
+        *("#task: detect", "#head: yolov8", "#color: rgb", "#precision: fp32", "#mean: [0.0, 0.0, 0.0]"),
+        *("#std: [1.0, 1.0, 1.0]", "#max_batch_size: 8"),
+        "#thresholds: {score: 0.25, iou: 0.45, max_detections: 100}",
+    )
+    for line in offered:
         assert f"    {line}\n" in text
     assert text.startswith("# d: images FP32[N, ")
-    assert "# Recognised as detect: one output " in text
+    assert "# Recognised as detect (yolov8, " in text
 
 
 class TestTheFile:
@@ -116,3 +120,12 @@ def test_quoted_is_read_as_it_was(word: str) -> None:
 def test_a_model_that_is_not_recognised_is_offered_as_raw(here: Path) -> None:
     models.save(models.two_inputs(), Path("m.onnx"))
     assert "    #task: raw\n" in initial.text(Wish(source="m.onnx", targets=("t4",)), Path())
+
+
+def test_what_the_user_says_is_said(here: Path) -> None:
+    models.save(models.detector(), Path("d.onnx"))
+    wish = Wish(source="d.onnx", targets=("t4",), task="detect", head="yolov8", contract="native")
+    text = initial.text(wish, Path())
+    assert "\n    task: detect\n" in text
+    assert "\n    head: yolov8\n" in text
+    assert "\n    contract: native\n" in text
