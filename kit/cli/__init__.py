@@ -18,6 +18,7 @@ import click
 
 from kit import __version__
 from kit.cli import _signals
+from kit.cli._text import printable
 from kit.errors import DiskFullError, KitError, NotWritableError, TargetFileError, suggestion
 
 INTERRUPTED = 130
@@ -123,7 +124,7 @@ def _told(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, KitError):
         listed = isinstance(error, TargetFileError)  # all problems at once, one a line
-        print(f"kit: {error if listed else _one_line(str(error))}", file=sys.stderr)
+        print(f"kit: {printable(str(error)) if listed else _one_line(str(error))}", file=sys.stderr)
         return error.exit_code
     if isinstance(error, PermissionError) and error.filename is not None:
         print(f"kit: {error.filename}: permission denied; ask for it, or choose another place", file=sys.stderr)
@@ -161,7 +162,7 @@ def _where_help_is(error: click.ClickException) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
 
 
 def _interrupted(number: int) -> int:
