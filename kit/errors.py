@@ -34,7 +34,8 @@
     │   ├── ServerUnavailableError  53  no server can run on this machine
     │   └── ServerDiedError         54
     ├── MissingExtraError           60  an optional dependency is not installed
-    └── TargetFileError             61  a target's TOML file is wrong
+    ├── TargetFileError             61  a target's TOML file is wrong
+    └── OutOfMemoryError            63  the machine has less memory than the model needs
 
 Ctrl-C is not an error of this tree: the command line answers it with exit code 130.
 
@@ -257,6 +258,12 @@ class TargetFileError(KitError):
     """A target's TOML file is wrong."""
 
     exit_code = 61
+
+
+class OutOfMemoryError(KitError):
+    """The machine has less memory than the model needs."""
+
+    exit_code = 63
 
 
 def suggestion(word: str, choices: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ import click
 from kit import __version__
 from kit.cli import _signals
 from kit.cli._text import printable
-from kit.errors import DiskFullError, KitError, NotWritableError, TargetFileError, suggestion
+from kit.errors import DiskFullError, KitError, NotWritableError, OutOfMemoryError, TargetFileError, suggestion
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
@@ -126,6 +126,9 @@ def _told(error: BaseException) -> int:
         listed = isinstance(error, TargetFileError)  # all problems at once, one a line
         print(f"kit: {printable(str(error)) if listed else _one_line(str(error))}", file=sys.stderr)
         return error.exit_code
+    if isinstance(error, MemoryError):
+        reason = str(error) or "the system gave none"
+        return _told(OutOfMemoryError(f"not enough memory ({reason}); lower --max-batch-size, or use a larger machine"))
     if isinstance(error, PermissionError) and error.filename is not None:
         print(f"kit: {error.filename}: permission denied; ask for it, or choose another place", file=sys.stderr)
         return NotWritableError.exit_code
