@@ -36,7 +36,8 @@
     │   ├── ServerUnavailableError  53  no server can run on this machine
     │   └── ServerDiedError         54
     ├── MissingExtraError           60  an optional dependency is not installed
-    └── TargetFileError             61  a target's TOML file is wrong
+    ├── TargetFileError             61  a target's TOML file is wrong
+    └── OutOfMemoryError            63  the machine has less memory than the model needs
 
 Ctrl-C is not an error of this tree: the command line answers it with exit code 130.
 
@@ -285,6 +286,12 @@ def of_system(error: OSError) -> KitError | None:
     if error.errno == errno.ENOSPC:
         return DiskFullError("no space left for the output or for temporary files; free some, or set TMPDIR")
     return None
+
+
+class OutOfMemoryError(KitError):
+    """The machine has less memory than the model needs."""
+
+    exit_code = 63
 
 
 def suggestion(word: str, choices: Iterable[str]) -> str:

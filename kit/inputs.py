@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from kit.errors import InputsError
+from kit.errors import InputsError, OutOfMemoryError
 from kit.types import DataType, Interpretation, Signature, Tensor
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 _PAD_GREY = 114  # as Ultralytics' LetterBox fills
 _FREE_DIMENSION = 64
 _FREE_IMAGE_SIDE = 320
+_LARGEST_ELEMENT = 8  # bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +71,13 @@ class Recipe:
         return digest.hexdigest()
 
     def make(self) -> Samples:
-        """Read the images, else make random values for every input. Raises ``InputsError``."""
+        """Read the images, else make random values for every input.
+
+        Raises ``InputsError``, and ``OutOfMemoryError`` where the inputs are larger than half of the machine's memory.
+        """
         import numpy as np
 
+        _require_room(self.signature, self.count)
         batched = self.signature.batched
         if not (images := self.chosen()):
             made = {t.name: random(t, self.count) for t in self.signature.inputs}
@@ -156,6 +163,19 @@ def to_native(frames: dict[str, Array], native: Signature, meaning: Interpretati
     if target.shape[1] == pixels.shape[3]:
         values = values.transpose(0, 3, 1, 2)
     return {name: np.ascontiguousarray(values).astype(target.dtype.numpy_name)}
+
+
+def _require_room(signature: Signature, count: int) -> None:
+    """Refuse sizes that nobody meant before they fill the memory: what fills it may be killed without a word."""
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    for tensor in signature.inputs:
+        shape = _concrete(tensor)
+        size = math.prod(shape) * count * _LARGEST_ELEMENT
+        if size > room:
+            raise OutOfMemoryError(
+                f"input {tensor.name} has shape {list(tensor.shape)}: {count} of them take up to {size / 2**30:,.0f} "
+                "GiB, more than half of this machine's memory; lower --max-batch-size, or export with smaller sizes"
+            )
 
 
 def _takes_frames(signature: Signature) -> bool:

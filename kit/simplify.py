@@ -6,7 +6,7 @@ import contextlib
 import io
 from pathlib import Path
 
-from kit import inputs
+from kit import inputs, quiet
 from kit.errors import StageError, UnsupportedModelError
 from kit.types import DataType, Model, Signature
 
@@ -23,7 +23,7 @@ def simplify(model: Model, folder: Path) -> Model:
 
     proto = onnx.load(str(model.path))
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+        with contextlib.redirect_stdout(io.StringIO()), quiet.native_output():  # it prints its progress
             simpler, _ = onnxsim.simplify(proto, check_n=0)  # see `check`
         kit.graph.strip(simpler)
         onnx.checker.check_model(simpler, full_check=True)
@@ -48,7 +48,7 @@ def check(model: Model, simpler: Model) -> None:
     feeds = {t.name: inputs.random(t, 1) for t in model.signature.inputs}
     if not _answers(model, feeds):
         return
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), quiet.native_output():
         equal = model_checking.compare(str(simpler.path), str(model.path), n_times=1, input_data=feeds, verbose=False)
     if not equal:
         raise StageError("simplify: onnxsim's own check found that its result answers otherwise than the model")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from kit.cli._text import printable
 from kit.pipeline import Result
 
 if TYPE_CHECKING:
@@ -55,12 +56,12 @@ class Display:
         line = Text("  ")
         line.append(f"{stage:{STAGE_WIDTH}s}", style="bold")
         line.append("  cached " if cached else f"{seconds:6.1f} s ", style="dim")
-        line.append(f" {result}")
+        line.append(f" {printable(result)}")
         self._console.print(line)
 
     def note(self, text: str) -> None:
         """Print a remark."""
-        self._console.print(Text(f"  {text}", style="yellow"))
+        self._console.print(Text(f"  {printable(text)}", style="yellow"))
 
     def show(self, lines: Iterable[Text]) -> None:
         """Print lines."""
