@@ -17,7 +17,9 @@
     │   ├── UnsupportedModelError   15  a valid model that the kit cannot serve as asked
     │   ├── InputsError             16  the folder of images for calibration or validation
     │   ├── SourceChangedError      17  the file was written while it was read
-    │   └── AmbiguousModelError     18  its outputs can be read in several ways that answer differently
+    │   ├── AmbiguousModelError     18  its outputs can be read in several ways that answer differently
+    │   ├── CheckpointError         19  weights that are no network, do not fit one, or are not safe to read
+    │   └── ExternalDataError       62  weights outside the model's file: missing, unsafe or too many
     ├── StageError                  30  a stage of the pipeline broke the model
     │   ├── ParityError             31  its answers differ from the source model's
     │   ├── VerificationError       32  the real server refused it or answered something else
@@ -162,6 +164,18 @@ class AmbiguousModelError(SourceError):
     exit_code = 18
 
 
+class ExternalDataError(SourceError):
+    """Weights that a model keeps in files beside it are missing or too many, or lie where they must not be read."""
+
+    exit_code = 62
+
+
+class CheckpointError(SourceError):
+    """A checkpoint holds no network, does not fit the one that was given, or cannot be read safely."""
+
+    exit_code = 19
+
+
 class StageError(KitError):
     """A stage of the pipeline broke the model; the message names the stage."""
 
@@ -265,11 +279,14 @@ class MissingExtraError(KitError):
 
     exit_code = 60
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
-        """Say which ``extra`` brings ``package``, and what it is needed for."""
-        super().__init__(
-            f"{purpose} needs {package}, which is not installed; run: pip install 'triton-edge-kit[{extra}]'"
-        )
+    def __init__(self, package: str, extra: str | None, purpose: str, otherwise: str = "") -> None:
+        """Say which ``extra`` brings ``package`` (None: it is the user's own), and what it is needed for.
+
+        ``otherwise`` is what would do instead.
+        """
+        wanted = package if extra is None else f"'triton-edge-kit[{extra}]'"
+        rest = f"; or {otherwise}" if otherwise else ""
+        super().__init__(f"{purpose} needs {package}, which is not installed; run: pip install {wanted}{rest}")
 
 
 class TargetFileError(KitError):

@@ -68,6 +68,11 @@ from kit.cli import _options
     metavar="DIR",
     help="Images held out from calibration; preferred for comparing.",
 )
+@click.option(
+    "--weights",
+    metavar="FILE",
+    help="Weights for package.module:callable or timm:NAME: .safetensors, .pt or .pth; random for timm's speed tests.",
+)
 @click.option("--input-shape", metavar="CxHxW", help="What a PyTorch model takes, without the batch: 3x640x640.")
 @click.option(
     "--verify",
@@ -102,12 +107,13 @@ def command(
 ) -> int | None:
     """Convert SOURCE and publish it as a model in a Triton repository, once a real Triton has answered with it.
 
-    SOURCE is an .onnx file, package.module:callable for a PyTorch nn.Module, or a spec file of one or more models.
+    SOURCE is an .onnx file; package.module:callable for a PyTorch nn.Module; a .pt2 or TorchScript file; timm:NAME;
+    a checkpoint of Ultralytics; or a spec file of one or more models. Everything that goes in: docs/sources.md
 
     \b
     kit generate digits.onnx
     kit generate digits.onnx --target x86-cpu --target t4 --target orin-nx-16gb
-    kit generate mynet.model:build --input-shape 3x640x640
+    kit generate mynet.model:build --weights best.safetensors --input-shape 3x640x640
     kit generate spec.yaml
     """  # noqa: D301 (click takes the backspace itself as "do not wrap")
     from kit import pipeline, spec, specfile
