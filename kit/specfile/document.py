@@ -77,7 +77,9 @@ class Pairs(Node):
 
 _SYNTAX = {
     "\\t": "a tab; YAML indents with spaces",
-    "mapping values are not allowed": 'a ":" that belongs to no key; put the value in quotes, or a space after the ":" above',
+    "mapping values are not allowed": (
+        'a ":" that belongs to no key; put the value in quotes, or a space after the ":" above'
+    ),
     "cannot start any token": "cannot begin a value; put it in quotes",
     "expected alphabetic or numeric character": '"*" and "&" stand before names of what is shared; put it in quotes',
     "expected <block end>": "indented otherwise than what it belongs to; keys of one thing begin in one column",
