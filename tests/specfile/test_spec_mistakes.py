@@ -223,6 +223,12 @@ def test_keys_in_the_wrong_place(mistakes: Mistakes, text: str, told: str) -> No
             14,
             "orin-nano-8gb has 6 CPU threads, not 16; ask for 6 or fewer",
         ),
+        (
+            "weights: random",
+            14,
+            "this model has its weights inside; weights are for package.module:callable and timm:NAME",
+        ),
+        ("weights: w.pt", 14, "w.pt does not exist"),
         ("input_shape: 3x8x8", 18, "this model says itself what it takes; input_shape is for PyTorch models"),
     ],
 )
@@ -238,9 +244,9 @@ def test_values(mistakes: Mistakes, key: str, column: int, told: str) -> None:
         ("modle.onnx", "2:13: modle.onnx does not exist; ./ holds model.onnx"),
         ("folder/x.onnx", "2:13: folder/x.onnx does not exist"),
         (".", "2:13: . is a folder; give the path of a model"),
-        ("[a]", "2:13: expected the path of a model, or package.module:callable, got a list"),
+        ("[a]", "2:13: expected the path of a model, package.module:callable or timm:NAME, got a list"),
         ("'a b:c'", '2:13: "a b:c" is no file'),
-        ("' '", '2:13: expected the path of a model, or package.module:callable, got " "'),
+        ("' '", '2:13: expected the path of a model, package.module:callable or timm:NAME, got " "'),
     ],
 )
 def test_sources(mistakes: Mistakes, source: str, told: str) -> None:
