@@ -133,6 +133,19 @@ def yolov8(
     return net.done({"output0": (output, (batch, 4 + classes, CELLS))}, metadata, types)
 
 
+def turned(classes: int = 5, *, objectness: bool = False, metadata: dict[str, str] | None = None) -> onnx.ModelProto:
+    """YOLOv8 with its anchors first, [N, A, 4 + C]; with ``objectness``, all ones, YOLOv6: [N, A, 5 + C]."""
+    net = Net()
+    boxes, scores = _yolov8_rows(net, net.features(), classes)
+    parts = [net.op("Transpose", part, perm=[0, 2, 1]) for part in (boxes, scores)]
+    if objectness:
+        first = net.op("Shape", net.op("Slice", boxes, net.sizes(0), net.sizes(1), net.sizes(1)))
+        ones = net.op("Transpose", net.op("Expand", net.value([[[1.0]]]), first), perm=[0, 2, 1])
+        parts.insert(1, ones)
+    columns = (5 if objectness else 4) + classes
+    return net.done({"outputs": (net.op("Concat", *parts, axis=2), (net.batch, CELLS, columns))}, metadata)
+
+
 def _keypoint_rows(net: Net, maps: list[str], count: int, numbers: int) -> str:
     """[N, count * numbers, A]: pixels, and a sigmoid for visibility where there are three."""
     grid, strides = cells()

@@ -23,13 +23,16 @@ class Detr:
 
     name = "detr"
     suppress = False
-    anchor_axis = 1
     words = (_pairs.UNITS, _pairs.FORMS, _scores.KINDS, _scores.BACKGROUNDS)
 
     def recognise(self, seen: Evidence, asked: tuple[str, ...] | None) -> Reading | None:
         """By boxes that are centres and sizes in fractions of the frame, of no more than 1500 rows."""
         pair = _pairs.find(seen)
         return _from_one(seen, asked) if pair is None else _from_two(seen, pair, asked)
+
+    def anchor_axis(self, layout: Layout) -> int:  # noqa: ARG002
+        """The first after the batch."""
+        return 1
 
     def expects(self) -> str:
         """Two outputs, or one."""

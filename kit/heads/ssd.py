@@ -17,7 +17,6 @@ class Ssd:
 
     name = "ssd"
     suppress = True
-    anchor_axis = 1
     words = (_pairs.UNITS, _pairs.FORMS, _scores.KINDS, _scores.BACKGROUNDS)
 
     def recognise(self, seen: Evidence, asked: tuple[str, ...] | None) -> Reading | None:
@@ -44,6 +43,10 @@ class Ssd:
             f"{scores.why}{_outputs.ignored(seen, layout.outputs)}",
             rivals=tuple(f"ssd,{','.join(words)}" for words in scores.rivals),
         )  # fmt: skip
+
+    def anchor_axis(self, layout: Layout) -> int:  # noqa: ARG002
+        """The first after the batch."""
+        return 1
 
     def expects(self) -> str:
         """Two outputs."""

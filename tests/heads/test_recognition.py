@@ -43,6 +43,8 @@ RECOGNISED = [
     pytest.param(networks.yolov8(122), "detect yolov8", CERTAIN, 122, id="yolov8 with as many rows as anchors"),
     pytest.param(networks.yolov8(200), "detect yolov8", CERTAIN, 200, id="yolov8 with more rows than anchors"),
     pytest.param(networks.yolov8(half=True), "detect yolov8", CERTAIN, 5, id="yolov8 with FP16 outputs"),
+    pytest.param(networks.turned(), "detect yolov8", CERTAIN, 5, id="yolov8 with its anchors first"),
+    pytest.param(networks.turned(objectness=True), "detect yolov5", LIKELY, 5, id="yolov6"),
     pytest.param(models.detector(), "detect yolov8", LIKELY, 2, id="a graph of its own with YOLOv8's values"),
     pytest.param(networks.yolov8_pose(), "pose yolov8", CERTAIN, 1, id="pose without metadata"),
     pytest.param(
@@ -138,12 +140,25 @@ def answers(served: Model) -> dict[str, np.ndarray[Any, Any]]:
     return compare.runner(served.path)(samples.batch(2))
 
 
+def turned_around(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Put the last two dimensions of the output the other way round."""
+    proto.graph.node[-1].output[0] = "inside"
+    proto.graph.node.append(models.node("Transpose", "inside", "output0", perm=[0, 2, 1]))
+    sizes = proto.graph.output[0].type.tensor_type.shape.dim
+    sizes[1].dim_value, sizes[2].dim_value = sizes[2].dim_value, sizes[1].dim_value
+    return proto
+
+
 @pytest.mark.parametrize(
     ("proto", "rivals"),
     [
         pytest.param(
             networks.detr(), ["--head detr,sigmoid,no-background", "--head detr,softmax,background-last"],
             id="logits of queries",
+        ),
+        pytest.param(
+            turned_around(models.detector()), ["--head yolov5", "--head yolov8,anchors-first"],
+            id="rows of anchors with or without objectness",
         ),
         pytest.param(
             networks.ssd(), ["--head ssd,probabilities,background-first", "--head ssd,probabilities,background-last"],
