@@ -20,8 +20,9 @@ _WIDE = 8
 class Net:
     """A graph that grows by one operator at a time; each returns the name of its result."""
 
-    def __init__(self, seed: int = 0, opset: int = 17, batch: int | str = models.BATCH) -> None:
+    def __init__(self, seed: int = 0, opset: int = 17, batch: int | str = models.BATCH, flat: bool = False) -> None:
         self.chance = np.random.default_rng(seed)
+        self.flat = flat
         self.opset, self.batch = opset, batch
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[TensorProto] = []
@@ -46,9 +47,12 @@ class Net:
         bias = self.value(self.chance.normal(shift, 0.3 * spread, to))
         return str(self.op("Conv", x, weight, bias, strides=[stride, stride]))
 
-    def features(self, largest: float = 1.0) -> list[str]:
+    def features(self, largest: float = 1.0, *, resized: bool = False) -> list[str]:
         """Three maps of strides 8, 16 and 32, of pixels up to ``largest``."""
-        first = self.op("Relu", self.conv("images", 3, _WIDE, 8, 3.0 / largest))
+        x = "images"
+        if resized:
+            x = self.op("Resize", x, "", "", self.sizes(1, 3, HEIGHT, WIDTH), mode="linear")
+        first = self.op("Relu", self.conv(x, 3, _WIDE, 8, 3.0 / largest))
         second = self.op("Relu", self.conv(first, _WIDE, _WIDE, 2))
         return [first, second, self.op("Relu", self.conv(second, _WIDE, _WIDE, 2))]
 
@@ -69,10 +73,14 @@ class Net:
         for name, (tensor, _) in outputs.items():
             self.nodes.append(helper.make_node("Identity", [tensor], [name]))
         kinds = types or {}
+        given, shape = "images", [self.batch, 3, HEIGHT, WIDTH]
+        if self.flat:
+            given, shape = "picture", [3, "height", "width"]
+            self.nodes.insert(0, helper.make_node("Unsqueeze", ["picture", self.sizes(0)], ["images"]))
         graph = helper.make_graph(
             self.nodes,
             "network",
-            [helper.make_tensor_value_info("images", TensorProto.FLOAT, (self.batch, 3, HEIGHT, WIDTH))],
+            [helper.make_tensor_value_info(given, TensorProto.FLOAT, shape)],
             [helper.make_tensor_value_info(n, kinds.get(n, TensorProto.FLOAT), s) for n, (_, s) in outputs.items()],
             self.weights,
         )
@@ -336,10 +344,14 @@ def ssd(
     )
 
 
-def torchvision(*, seed: int = 0, batch: int | str = 1) -> onnx.ModelProto:
-    """torchvision's detectors: boxes [K, 4], labels [K], scores [K] of one picture, after NMS."""
-    net = Net(seed, batch=batch)
-    boxes, scores = _yolov8_rows(net, net.features(), 3)
+def torchvision(*, seed: int = 0, batch: int | str = 1, flat: bool = False) -> onnx.ModelProto:
+    """torchvision's detectors: boxes [K, 4], labels [K], scores [K] of one picture, after NMS.
+
+    ``flat``: the picture is [3, H, W], of any size: it is resized inside, as torchvision does.
+    """
+    net = Net(seed, batch=batch, flat=flat)
+    maps = net.features(resized=flat)
+    boxes, scores = _yolov8_rows(net, maps, 3)
     middle, size = net.split(boxes, 1, 2, 2)
     half = net.mul(size, 0.5)
     corners = net.op("Concat", net.op("Sub", middle, half), net.op("Add", middle, half), axis=1)
