@@ -129,16 +129,20 @@ def _yolov8_rows(net: Net, maps: list[str], classes: int) -> tuple[str, str]:
 
 def yolov8(
     classes: int = 5, *, metadata: dict[str, str] | None = None, seed: int = 0, opset: int = 17,
-    batch: int | str = models.BATCH, half: bool = False,
+    batch: int | str = models.BATCH, half: bool = False, free: bool = False,
 ) -> onnx.ModelProto:  # fmt: skip
-    """YOLOv8 and YOLO11, detection: [N, 4 + C, A]; ``half``: its outputs are FP16."""
+    """YOLOv8 and YOLO11, detection: [N, 4 + C, A]; ``half``: its outputs are FP16; ``free``: of any size, it says."""
     net = Net(seed, opset, batch)
     boxes, scores = _yolov8_rows(net, net.features(), classes)
     output = net.op("Concat", boxes, scores, axis=1)
     if half:
         output = net.op("Cast", output, to=TensorProto.FLOAT16)
+    if free:  # a shape that depends on pixels is known to nobody before
+        nothing = net.op("Cast", net.mul(net.op("ReduceMax", "images", keepdims=0), 0.0), to=TensorProto.INT64)
+        output = net.op("Reshape", output, net.op("Add", net.op("Shape", output), nothing))
     types = {"output0": TensorProto.FLOAT16} if half else None
-    return net.done({"output0": (output, (batch, 4 + classes, CELLS))}, metadata, types)
+    shape = (batch, "rows", "anchors") if free else (batch, 4 + classes, CELLS)
+    return net.done({"output0": (output, shape)}, metadata, types)
 
 
 def turned(classes: int = 5, *, objectness: bool = False, metadata: dict[str, str] | None = None) -> onnx.ModelProto:

@@ -43,6 +43,7 @@ RECOGNISED = [
     pytest.param(networks.yolov8(122), "detect yolov8", CERTAIN, 122, id="yolov8 with as many rows as anchors"),
     pytest.param(networks.yolov8(200), "detect yolov8", CERTAIN, 200, id="yolov8 with more rows than anchors"),
     pytest.param(networks.yolov8(half=True), "detect yolov8", CERTAIN, 5, id="yolov8 with FP16 outputs"),
+    pytest.param(networks.yolov8(free=True), "detect yolov8", CERTAIN, 5, id="yolov8 whose rows nobody has counted"),
     pytest.param(networks.turned(), "detect yolov8", CERTAIN, 5, id="yolov8 with its anchors first"),
     pytest.param(networks.turned(objectness=True), "detect yolov5", LIKELY, 5, id="yolov6"),
     pytest.param(models.detector(), "detect yolov8", LIKELY, 2, id="a graph of its own with YOLOv8's values"),
