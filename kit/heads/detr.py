@@ -55,7 +55,10 @@ class Detr:
 
 def _from_two(seen: Evidence, pair: _pairs.Pair, asked: tuple[str, ...] | None) -> Reading | None:
     said = asked or ()
-    form, unit = _pairs.form(pair.box_values, said), _pairs.unit(pair.box_values, said, "fractions")
+    form, unit = (
+        _pairs.form(pair.box_values, said, seen.ending(pair.boxes)),
+        _pairs.unit(pair.box_values, said, "fractions"),
+    )
     queries = seen.outputs[pair.boxes].shape[1]
     if asked is None and (form != "centres" or queries > _MOST_QUERIES):
         return None

@@ -25,7 +25,10 @@ class Ssd:
         if pair is None:
             return None
         said = asked or ()
-        form, unit = _pairs.form(pair.box_values, said), _pairs.unit(pair.box_values, said, "pixels")
+        form, unit = (
+            _pairs.form(pair.box_values, said, seen.ending(pair.boxes)),
+            _pairs.unit(pair.box_values, said, "pixels"),
+        )
         if asked is None and form != "corners":
             return None
         scores = _scores.read(seen, pair.scores, pair.score_values, pair.columns, said, "background-first")
