@@ -25,13 +25,14 @@ _UNITS = ("", "K", "M", "G", "T")
 @click.command()
 @click.argument("source")
 @click.option("--task", metavar="NAME", help="What the outputs mean.  [default: recognised from the model]")
+@click.option("--head", metavar="NAME", help="A detector's layout of outputs.  [default: recognised]")
 @click.option(
     "--input-shape",
     metavar="CxHxW",
     help="What a PyTorch model takes, or the size to count operations at where a model leaves it free: 3x640x640.",
 )
 @_options.as_json
-def command(source: str, *, task: str | None, input_shape: str | None, as_json: bool) -> None:
+def command(source: str, *, task: str | None, head: str | None, input_shape: str | None, as_json: bool) -> None:
     """Show what SOURCE is: tensors, operators, size and cost, its task, and what `kit generate` would put around it.
 
     Nothing is written. SOURCE is whatever `kit generate` takes.
@@ -44,7 +45,7 @@ def command(source: str, *, task: str | None, input_shape: str | None, as_json: 
     from kit.types import Spec
 
     shape = spec.parse_shape(input_shape)
-    asked = Spec(source=source, name="model", targets=(), task=task)
+    asked = Spec(source=source, name="model", targets=(), task=task, head=head)
     # To standard error, so that standard output stays for results.
     progress = Console(file=sys.stderr, quiet=as_json or not sys.stderr.isatty())
     with progress.status("reading ..."):
