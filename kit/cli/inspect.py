@@ -60,7 +60,7 @@ def command(source: str, *, task: str | None, head: str | None, input_shape: str
 def _lines(found: Inspection) -> Iterator[Text | Table]:
     graph = found.anatomy
     opsets = ", ".join(f"{'opset' if name == 'ai.onnx' else name} {version}" for name, version in graph.opsets.items())
-    yield Text.assemble((found.source, "bold"), f"  {found.size / 1e6:.1f} MB")
+    yield Text.assemble((found.source, "bold"), f"  {_short(found.size)}B")
     yield Text(
         f"{found.kind}, IR {graph.ir_version}, {opsets}{', by ' + graph.producer if graph.producer else ''}", "dim"
     )
@@ -124,7 +124,7 @@ def _meaning_rows(found: Inspection) -> Iterator[tuple[str, Text | str]]:
 
 def _network_rows(found: Inspection) -> Iterator[tuple[str, Text | str]]:
     graph = found.anatomy
-    kinds = ", ".join(f"{_short(kind.count)} {kind.dtype} ({kind.size / 1e6:.1f} MB)" for kind in found.weights)
+    kinds = ", ".join(f"{_short(kind.count).strip()} {kind.dtype} ({_short(kind.size)}B)" for kind in found.weights)
     yield "weights", kinds or "none"
     if graph.external:
         yield "  beside it", ", ".join(graph.external)
@@ -158,7 +158,7 @@ def _operators(found: Inspection) -> Table:
     table.add_column(style="cyan")
     for number, operator in enumerate(shown):
         name = f"{operator.domain}::{operator.name}" if operator.domain else operator.name
-        label = f"{total} nodes" if number == 0 else ""
+        label = "" if number else "1 node" if total == 1 else f"{total} nodes"
         table.add_row(label, name, str(operator.count), "━" * max(1, round(_BAR * operator.count / most)))
     if rest:
         table.add_row("", Text(f"and {len(rest)} more", "dim"), str(sum(o.count for o in rest)), "")

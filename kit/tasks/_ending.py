@@ -33,7 +33,7 @@ class Ending(enum.Enum):
     LOG_SOFTMAX = "log-softmax"
     SIGMOID = "sigmoid"
     ARGMAX = "argmax"
-    UNIT_LENGTH = "a division by the length (L2)"
+    UNIT_LENGTH = "a division by its length"
     BATCH_NORM = "batch normalisation"
     LAYER_NORM = "layer normalisation"
     LINEAR = "a linear layer"

@@ -115,7 +115,7 @@ class TestTerminal:
             ["labels", "10 in the metadata: 0, 1, 2, 3 ..."],
             ["before", "NHWC to NCHW > pixel / 255"],
             ["gives", "num", "INT32 [N, 1]"],
-            ["weights", "331 K FP32 (1.3 MB)"],
+            ["weights", "331 K FP32 (1.33 MB)"],
             ["cost", "289 MMACs, 578 MFLOPs for 1x3x320x320"],
             ["quantised", "no"],
             ["Conv", "34", "━━━"],

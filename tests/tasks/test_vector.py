@@ -152,7 +152,7 @@ class TestRecognition:
     @pytest.mark.parametrize("size", [64, 128, 512, 1024])
     def test_a_layer_that_may_be_either_is_not_guessed(self, size: int, tmp_path: Path) -> None:
         model = described(network(size), tmp_path)
-        with pytest.raises(AmbiguousModelError, match=r"say which by --task classify: .*; or --task embed: .*") as told:
+        with pytest.raises(AmbiguousModelError, match=r"give --task classify for .*, or --task embed for .*") as told:
             contract.interpret(SPEC, model)
         assert told.value.exit_code == 18
         for task in ("classify", "embed"):
