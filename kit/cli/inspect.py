@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import groupby
 
 import click
 from rich.console import Console, Group
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kit import labels
+from kit.anatomy import Custom
 from kit.cli import _options
 from kit.inspection import Inspection
 
@@ -130,12 +132,16 @@ def _network_rows(found: Inspection) -> Iterator[tuple[str, Text | str]]:
         yield "  beside it", ", ".join(graph.external)
     yield "cost", _cost(found)
     yield "quantised", graph.quantization or "no"
-    for number, custom in enumerate(graph.customs):
-        style = "yellow" if custom.served else "red"
-        name = f"{custom.domain or 'ai.onnx'}::{custom.name} {custom.count}"
-        yield "" if number else "custom", Text.assemble((name, style), f"  {custom.reason}")
+    for number, (reason, customs) in enumerate(groupby(sorted(graph.customs, key=_by_reason), key=_by_reason)):
+        some = list(customs)
+        names = ", ".join(f"{c.domain or 'ai.onnx'}::{c.name} {c.count}" for c in some)
+        yield "" if number else "custom", Text.assemble((names, "yellow" if some[0].served else "red"), f"  {reason}")
     if graph.functions:
         yield "functions", ", ".join(graph.functions)
+
+
+def _by_reason(custom: Custom) -> str:
+    return custom.reason
 
 
 def _cost(found: Inspection) -> str:
