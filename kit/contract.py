@@ -99,11 +99,17 @@ def _surest(spec: Spec, fitting: list[tuple[Task, Head]]) -> tuple[Task, Head]:
     guesses = [(t, h) for t, h in fitting if t.frames and h.certainty is Certainty.UNSURE]
     if spec.task or spec.head or head.certainty is not Certainty.UNSURE or not guesses:
         return task, head
-    what = "; or ".join(f"--task {t.name}: {h.reason}" for t, h in guesses)
-    if len(guesses) > 1:
-        raise AmbiguousModelError(f"it may be several things; say which by {what}; or --task raw serves it as it is")
     last, whole = fitting[-1]
-    return last, replace(whole, reason=f"served as it is, for nothing tells more; perhaps {what}")
+    if len(guesses) == 1:
+        ((guess, read),) = guesses
+        return last, replace(
+            whole, reason=f"nothing tells what the outputs are; --task {guess.name} takes {read.reason}"
+        )
+    choices = ", or ".join(f"--task {t.name} for {h.reason}" for t, h in guesses)
+    raise AmbiguousModelError(
+        f"nothing in the file tells what the outputs are, and a guess may spoil them: give {choices}, or --task "
+        f"{last.name} to serve them as they are"
+    )
 
 
 def _layout(spec: Spec, head: Head) -> Layout | None:
