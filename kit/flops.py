@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kit import quiet
 from kit.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _folded(proto: onnx.ModelProto) -> onnx.ModelProto:
     import onnxsim
 
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), quiet.native_output():
             simpler: onnx.ModelProto = onnxsim.simplify(proto, check_n=0)[0]
     except (RuntimeError, ValueError):
         return proto

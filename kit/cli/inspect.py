@@ -14,6 +14,7 @@ from rich.text import Text
 from kit import labels
 from kit.anatomy import Custom
 from kit.cli import _options
+from kit.cli._text import printable
 from kit.inspection import Inspection
 
 _LABEL_WIDTH = 11
@@ -63,9 +64,8 @@ def _lines(found: Inspection) -> Iterator[Text | Table]:
     graph = found.anatomy
     opsets = ", ".join(f"{'opset' if name == 'ai.onnx' else name} {version}" for name, version in graph.opsets.items())
     yield Text.assemble((found.source, "bold"), f"  {_short(found.size)}B")
-    yield Text(
-        f"{found.kind}, IR {graph.ir_version}, {opsets}{', by ' + graph.producer if graph.producer else ''}", "dim"
-    )
+    producer = f", by {graph.producer}" if graph.producer else ""
+    yield Text(printable(f"{found.kind}, IR {graph.ir_version}, {opsets}{producer}"), "dim")
     yield Text()
     yield _rows(_tensor_rows(found))
     yield Text()
@@ -74,7 +74,7 @@ def _lines(found: Inspection) -> Iterator[Text | Table]:
     yield _rows(_network_rows(found))
     yield _operators(found)
     if found.problem is not None:
-        yield Text.assemble(("\nkit generate would refuse it: ", "bold red"), found.problem)
+        yield Text.assemble(("\nkit generate would refuse it: ", "bold red"), printable(found.problem))
 
 
 def _rows(rows: Iterator[tuple[str, Text | str]]) -> Table:
@@ -83,7 +83,8 @@ def _rows(rows: Iterator[tuple[str, Text | str]]) -> Table:
     table.add_column(width=_LABEL_WIDTH, style="dim")
     table.add_column(overflow="fold")
     for label, value in rows:
-        table.add_row(label, value)
+        plain = str(value)
+        table.add_row(label, value if plain.isprintable() else Text(printable(plain)))
     return table
 
 
@@ -165,7 +166,7 @@ def _operators(found: Inspection) -> Table:
     for number, operator in enumerate(shown):
         name = f"{operator.domain}::{operator.name}" if operator.domain else operator.name
         label = "" if number else "1 node" if total == 1 else f"{total} nodes"
-        table.add_row(label, name, str(operator.count), "━" * max(1, round(_BAR * operator.count / most)))
+        table.add_row(label, printable(name), str(operator.count), "━" * max(1, round(_BAR * operator.count / most)))
     if rest:
         table.add_row("", Text(f"and {len(rest)} more", "dim"), str(sum(o.count for o in rest)), "")
     return table
