@@ -50,7 +50,7 @@ def interpret(spec: Spec, model: Model) -> Interpretation:
 
 
 def _unfit(spec: Spec, model: Model, reasons: list[str]) -> str:
-    if spec.head is not None and (not spec.task or image_input(model) is not None):
+    if spec.head is not None and image_input(model) is not None:
         return (
             f"--head {spec.head} has {heads.expects(spec.head)}, this model gives {_outputs(model)}; leave --head out "
             "to have it recognised, or give --task raw to serve it as it is"
