@@ -39,6 +39,7 @@ _SERVED_DOMAINS = frozenset(
 _REMEDIES = {
     "TRT": "it is a plugin of TensorRT: export the network without it, the kit puts NMS behind the network itself",
     "mmdeploy": "it needs MMDeploy's own library: export with its backend_config.type onnxruntime, without NMS",
+    "ai.onnx.contrib": "they are of onnxruntime-extensions, which Triton does not load: leave them out",
     "torchvision": "export the network without its post-processing",
 }
 
