@@ -111,6 +111,7 @@ def main() -> int:
 
 
 def _one(subject: Subject, network: Architecture, arguments: argparse.Namespace) -> bool:
+    _NAMES.clear()
     if reason := network.missing():
         print(f"{subject.head:12s} skipped: {reason}")
         return True
