@@ -120,7 +120,8 @@ def _reshapes_to_a_batch(model: onnx.ModelProto) -> bool:
     shapes = {t.name: t for t in model.graph.initializer}
     shapes |= {n.output[0]: a.t for n in model.graph.node if n.op_type == "Constant" for a in n.attribute}
     wanted = [shapes[n.input[1]] for n in model.graph.node if n.op_type == "Reshape" and n.input[1] in shapes]
-    return any(t.dims and numpy_helper.to_array(t).reshape(-1)[:1] > 0 for t in wanted)
+    first = (numpy_helper.to_array(t).reshape(-1)[:1] for t in wanted)  # nothing in it: to a scalar
+    return any(bool(number.size) and int(number[0]) > 0 for number in first)
 
 
 def rounding(path: Path) -> str:
