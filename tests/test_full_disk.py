@@ -138,7 +138,7 @@ def kit_generate(tmp_path: Path) -> Callable[..., tuple[int, str]]:
 
 def heavy(seed: int) -> object:
     """Half a megabyte of weights."""
-    return models.classifier(classes=40_000, seed=seed)
+    return models.classifier(classes=40_001, seed=seed)
 
 
 @pytest.mark.parametrize("nested", [False, True], ids=["the mount point itself", "a folder below it"])
