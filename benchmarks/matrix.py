@@ -1,10 +1,11 @@
 """Real architectures through ``kit generate`` and the embedded Triton: how many are served, how long, how much memory.
 
-    python benchmarks/matrix.py [--only NAME] [--again] [--table docs/matrix.md]
+    python benchmarks/matrix.py [--only NAME] [--again | --known] [--table docs/matrix.md]
 
 Each row is a process of its own with an empty stage cache and ``--verify live``. Networks come from the packages that
 are installed here (onnx, timm, torchvision, ultralytics, rapidocr) and from ``_networks.py``; what is not installed is
-listed as skipped. A row that was measured with the very same code of the kit is not measured again.
+listed as skipped. A row that was measured with the very same code of the kit is not measured again; with ``--known``
+none is that was ever measured, and those of other code are marked in the table.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from kit import cache, paths  # the checkout's, wherever this is run from
 
 HERE = Path(__file__).resolve().parent
 FOLDER = ROOT / "out" / "matrix"
+LINES = FOLDER / "rows.jsonl"
 _LIMIT_S = 900
 
 
@@ -56,24 +58,25 @@ def main() -> int:
     """Measure what was not measured yet, print each row, write the table; exit code 1 where a row failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="NAME", help="rows whose name or origin contains this")
-    parser.add_argument("--again", action="store_true", help="measure rows anew")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--again", action="store_true", help="measure rows anew")
+    which.add_argument("--known", action="store_true", help="take rows of earlier states of the kit as they are")
     parser.add_argument("--table", type=Path, help="write the markdown table here")
     arguments = parser.parse_args()
     wanted = [a for a in every() if not arguments.only or arguments.only.lower() in f"{a.name} {a.origin}".lower()]
     if not wanted:
         parser.error(f'no row has "{arguments.only}" in its name or origin')
-    rows = measure(wanted, again=arguments.again)
+    known = {} if arguments.again else _known(same_code=not arguments.known)
+    rows = measure(wanted, known)
     if arguments.table:
         arguments.table.write_text(table(rows), encoding="utf-8")
     Console().print(f"\n{summary(rows)}")
     return 0 if all(row.outcome != "failed" for row in rows) else 1
 
 
-def measure(wanted: list[Architecture], *, again: bool) -> list[Row]:
-    """Return a row for each architecture, from the last run where the code is the same."""
+def measure(wanted: list[Architecture], known: dict[tuple[str, str], Row]) -> list[Row]:
+    """Return a row for each architecture, measured unless it is ``known`` by its name and origin."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    lines = FOLDER / "rows.jsonl"
-    known = {} if again else {(row.name, row.origin): row for row in _read(lines) if row.code == cache.code_digest()}
     rows = []
     columns = (
         SpinnerColumn(),
@@ -89,7 +92,7 @@ def measure(wanted: list[Architecture], *, again: bool) -> list[Row]:
             key = (architecture.name, architecture.origin)
             row = known.get(key) or one(architecture)
             if key not in known and row.outcome != "skipped":
-                with lines.open("a", encoding="utf-8") as file:
+                with LINES.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(asdict(row)) + "\n")
             rows.append(row)
             progress.console.print(_line(row), soft_wrap=True, highlight=False, markup=False)
@@ -97,10 +100,12 @@ def measure(wanted: list[Architecture], *, again: bool) -> list[Row]:
     return rows
 
 
-def _read(lines: Path) -> list[Row]:
-    if not lines.exists():
-        return []
-    return [Row(**json.loads(line)) for line in lines.read_text(encoding="utf-8").splitlines()]
+def _known(*, same_code: bool) -> dict[tuple[str, str], Row]:
+    """Return the last row of each network, of the very same code of the kit or of any."""
+    if not LINES.exists():
+        return {}
+    rows = (Row(**json.loads(line)) for line in LINES.read_text(encoding="utf-8").splitlines())
+    return {(row.name, row.origin): row for row in rows if row.code == cache.code_digest() or not same_code}
 
 
 def one(architecture: Architecture) -> Row:
@@ -204,6 +209,7 @@ as the kit recognised it by itself; "raw" means that the network's own tensors a
 largest of any stage and output, of the output's range. **objects**: how many detections a random frame has: those are
 compared. **batch**: the largest; 0 where the batch could not be made dynamic. **s**: all of it, the export from
 PyTorch included. **MiB**: the highest sum of resident memory of `kit generate` and all that it starts, Triton too.
+**†**: measured with an earlier state of the kit.
 """
 
 
@@ -214,18 +220,19 @@ def table(rows: list[Row]) -> str:
         "|---" * 10 + "|",
     ]
     for row in rows:
+        name = row.name if row.code == cache.code_digest() else f"{row.name} †"
         if row.outcome == "served":
             mark = "" if row.task == row.wanted else f", is {row.wanted}"
             objects = "" if row.detections is None else str(row.detections)
             lines.append(
-                f"| {row.name} | {row.origin} | yes | {row.task} ({row.head}){mark} | {row.difference:.0e} | {objects} "
+                f"| {name} | {row.origin} | yes | {row.task} ({row.head}){mark} | {row.difference:.0e} | {objects} "
                 f"| {row.max_batch} | {row.seconds:.1f} | {row.peak_mib:.0f} | {row.size_mb:.1f} |"
             )
         else:
             reason = row.reason.replace("|", "\\|")
             word = "**no**" if row.outcome == "failed" else "skipped"
             seconds, memory = (f"{row.seconds:.1f}", f"{row.peak_mib:.0f}") if row.seconds else ("", "")
-            lines.append(f"| {row.name} | {row.origin} | {word} | {reason} | | | | {seconds} | {memory} | |")
+            lines.append(f"| {name} | {row.origin} | {word} | {reason} | | | | {seconds} | {memory} | |")
     return _HEAD + summary(rows) + "\n\n" + "\n".join(lines) + "\n" + _EXPLAINED
 
 
