@@ -50,6 +50,7 @@ class Row:
     detections: int | None = None
     max_batch: int | None = None
     seconds: float = 0.0
+    cpu_s: float = 0.0
     peak_mib: float = 0.0
     size_mb: float = 0.0
 
@@ -124,7 +125,7 @@ def one(architecture: Architecture) -> Row:
         command = (sys.executable, "-m", "kit", "generate", source, "--name", "model", "--json", "--verify", "live",
                    "--output", str(folder / "repository"), *architecture.options)  # fmt: skip
         done = _measured.run(command, HERE, _environment(folder), _LIMIT_S)
-        known |= {"seconds": round(done.seconds, 2), "peak_mib": round(done.peak_mib)}
+        known |= {"seconds": round(done.seconds, 2), "cpu_s": round(done.cpu_s, 2), "peak_mib": round(done.peak_mib)}
         if done.code != 0:
             return Row(**known, outcome="failed", reason=_reason(done))
         return Row(**known, **_facts(json.loads(done.output), folder / "repository" / "model"))
@@ -208,7 +209,8 @@ _EXPLAINED = """
 as the kit recognised it by itself; "raw" means that the network's own tensors are served. **difference**: the
 largest of any stage and output, of the output's range. **objects**: how many detections a random frame has: those are
 compared. **batch**: the largest; 0 where the batch could not be made dynamic. **s**: all of it, the export from
-PyTorch included. **MiB**: the highest sum of resident memory of `kit generate` and all that it starts, Triton too.
+PyTorch included; **CPU s**: of all processes, which other work on the machine changes less. **MiB**: the highest sum of
+resident memory of `kit generate` and all that it starts, Triton too.
 **†**: measured with an earlier state of the kit.
 """
 
@@ -216,23 +218,24 @@ PyTorch included. **MiB**: the highest sum of resident memory of `kit generate` 
 def table(rows: list[Row]) -> str:
     """Return the page."""
     lines = [
-        "| network | from | served | task (head) | difference | objects | batch | s | MiB | MB |",
-        "|---" * 10 + "|",
+        "| network | from | served | task (head) | difference | objects | batch | s | CPU s | MiB | MB |",
+        "|---" * 11 + "|",
     ]
     for row in rows:
         name = row.name if row.code == cache.code_digest() else f"{row.name} †"
+        cpu = f"{row.cpu_s:.1f}" if row.cpu_s else ""
         if row.outcome == "served":
             mark = "" if row.task == row.wanted else f", is {row.wanted}"
             objects = "" if row.detections is None else str(row.detections)
             lines.append(
                 f"| {name} | {row.origin} | yes | {row.task} ({row.head}){mark} | {row.difference:.0e} | {objects} "
-                f"| {row.max_batch} | {row.seconds:.1f} | {row.peak_mib:.0f} | {row.size_mb:.1f} |"
+                f"| {row.max_batch} | {row.seconds:.1f} | {cpu} | {row.peak_mib:.0f} | {row.size_mb:.1f} |"
             )
         else:
             reason = row.reason.replace("|", "\\|")
             word = "**no**" if row.outcome == "failed" else "skipped"
             seconds, memory = (f"{row.seconds:.1f}", f"{row.peak_mib:.0f}") if row.seconds else ("", "")
-            lines.append(f"| {name} | {row.origin} | {word} | {reason} | | | | {seconds} | {memory} | |")
+            lines.append(f"| {name} | {row.origin} | {word} | {reason} | | | | {seconds} | {cpu} | {memory} | |")
     return _HEAD + summary(rows) + "\n\n" + "\n".join(lines) + "\n" + _EXPLAINED
 
 
