@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import _measured
-from _architectures import ROOT, Architecture, every
+from _architectures import CALIBRATION, ROOT, Architecture, every
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -126,9 +126,10 @@ def one(architecture: Architecture) -> Row:
                    "--output", str(folder / "repository"), *architecture.options)  # fmt: skip
         done = _measured.run(command, HERE, _environment(folder), _LIMIT_S)
         known |= {"seconds": round(done.seconds, 2), "cpu_s": round(done.cpu_s, 2), "peak_mib": round(done.peak_mib)}
+        real = "--calibration" in architecture.options
         if done.code != 0:
             return Row(**known, outcome="failed", reason=_reason(done))
-        return Row(**known, **_facts(json.loads(done.output), folder / "repository" / "model"))
+        return Row(**known, **_facts(json.loads(done.output), folder / "repository" / "model", real=real))
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -148,7 +149,7 @@ def _reason(done: _measured.Run) -> str:
     return f"{lines[-1].removeprefix('kit: ')} (exit code {done.code})"
 
 
-def _facts(result: dict[str, Any], model: Path) -> dict[str, Any]:
+def _facts(result: dict[str, Any], model: Path, *, real: bool) -> dict[str, Any]:
     """Return what the manifest and the published files tell."""
     manifest = result["manifest"]
     meaning = manifest["interpretation"]
@@ -163,21 +164,21 @@ def _facts(result: dict[str, Any], model: Path) -> dict[str, Any]:
         "task": meaning["task"],
         "head": meaning["head"],
         "difference": max(differences, default=0.0),
-        "detections": _detections(path),
+        "detections": _detections(path, real=real),
         "max_batch": int(batch.split(":")[1]),
         "size_mb": round(path.stat().st_size / 1e6, 2),
     }
 
 
-def _detections(path: Path) -> int | None:
-    """Return how many objects the served graph finds in a random frame, where it has an output for their number."""
+def _detections(path: Path, *, real: bool) -> int | None:
+    """Return how many objects the served graph finds in a frame, where it has an output for their number."""
     from kit import compare, graph, inputs
 
     signature = graph.session_signature(graph.session(path))
     if "num" not in {tensor.name for tensor in signature.outputs}:
         return None
-    feeds = {tensor.name: inputs.random(tensor, 1) for tensor in signature.inputs}
-    return int(compare.runner(path)(feeds)["num"].sum())
+    recipe = inputs.Recipe(signature=signature, count=1, images=inputs.images_in(CALIBRATION) if real else ())
+    return int(compare.runner(path)(recipe.make().batch(1))["num"].sum())
 
 
 def _line(row: Row) -> str:
@@ -207,8 +208,8 @@ live` in a process of its own with an empty cache, on two cores that other work 
 _EXPLAINED = """
 **served**: ONNX Runtime's answers stayed equal through every stage, and the embedded Triton gave them again. **task**:
 as the kit recognised it by itself; "raw" means that the network's own tensors are served. **difference**: the
-largest of any stage and output, of the output's range. **objects**: how many detections a random frame has: those are
-compared. **batch**: the largest; 0 where the batch could not be made dynamic. **s**: all of it, the export from
+largest of any stage and output, of the output's range. **objects**: how many detections the first frame has: those
+are compared. **batch**: the largest; 0 where the batch could not be made dynamic. **s**: all of it, the export from
 PyTorch included; **CPU s**: of all processes, which other work on the machine changes less. **MiB**: the highest sum of
 resident memory of `kit generate` and all that it starts, Triton too.
 **†**: measured with an earlier state of the kit.
