@@ -16,6 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
+CALIBRATION = ROOT / "examples" / "digits" / "calibration"
+
 Prepare = Callable[[Path], str]
 """Write what there is to write into a folder and return what ``kit generate`` is given."""
 
@@ -49,6 +51,7 @@ def _trained() -> Iterator[Architecture]:
     yield Architecture(
         name="digits", origin="example", task="detect",
         prepare=lambda _: str(ROOT / "examples" / "digits" / "digits.onnx"),
+        options=("--calibration", str(CALIBRATION)),
     )  # fmt: skip
     for name, pattern, task in (
         ("PP-OCRv6 det (DB)", "*_det_*.onnx", "segment"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import threading
 import time
@@ -19,11 +20,14 @@ _EVERY_S = 0.05
 class Run:
     """What a command ended with; ``code`` is None where it was ended for taking too long.
 
-    ``peak_mib`` is the highest sum of the resident sizes of the tree, sampled; shared pages count once a process.
+    ``cpu_s`` is that of all processes that ended with it, which other work on the machine changes less than
+    ``seconds``. ``peak_mib`` is the highest sum of the resident sizes of the tree, sampled; shared pages count once a
+    process.
     """
 
     code: int | None
     seconds: float
+    cpu_s: float
     peak_mib: float
     output: str
     errors: str
@@ -31,7 +35,7 @@ class Run:
 
 def run(command: Sequence[str], folder: Path, environment: Mapping[str, str], limit_s: float) -> Run:
     """Run a command to its end, or end it and all that it started after ``limit_s``."""
-    start = time.perf_counter()
+    start, before = time.perf_counter(), _cpu_s()
     process = subprocess.Popen(
         command, cwd=folder, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -50,7 +54,12 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str], li
     seconds = time.perf_counter() - start
     done.set()
     watcher.join()
-    return Run(code=code, seconds=seconds, peak_mib=peak[0], output=output, errors=errors)
+    return Run(code=code, seconds=seconds, cpu_s=_cpu_s() - before, peak_mib=peak[0], output=output, errors=errors)
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _watch(pid: int, peak: list[float], done: threading.Event) -> None:

@@ -1,10 +1,11 @@
 """Real architectures through ``kit generate`` and the embedded Triton: how many are served, how long, how much memory.
 
-    python benchmarks/matrix.py [--only NAME] [--again] [--table docs/matrix.md]
+    python benchmarks/matrix.py [--only NAME] [--again | --known] [--table docs/matrix.md]
 
 Each row is a process of its own with an empty stage cache and ``--verify live``. Networks come from the packages that
 are installed here (onnx, timm, torchvision, ultralytics, rapidocr) and from ``_networks.py``; what is not installed is
-listed as skipped. A row that was measured with the very same code of the kit is not measured again.
+listed as skipped. A row that was measured with the very same code of the kit is not measured again; with ``--known``
+none is that was ever measured, and those of other code are marked in the table.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import _measured
-from _architectures import ROOT, Architecture, every
+from _architectures import CALIBRATION, ROOT, Architecture, every
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -29,7 +30,9 @@ from kit import cache, paths  # the checkout's, wherever this is run from
 
 HERE = Path(__file__).resolve().parent
 FOLDER = ROOT / "out" / "matrix"
+LINES = FOLDER / "rows.jsonl"
 _LIMIT_S = 900
+_FAULT, _LATE = "A FAULT OF THE KIT'S", "took longer than"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,32 +51,37 @@ class Row:
     detections: int | None = None
     max_batch: int | None = None
     seconds: float = 0.0
+    cpu_s: float = 0.0
     peak_mib: float = 0.0
     size_mb: float = 0.0
 
 
 def main() -> int:
-    """Measure what was not measured yet, print each row, write the table; exit code 1 where a row failed."""
+    """Measure what was not measured yet, print each row, write the table; exit code 1 where the kit itself broke.
+
+    That a network is refused with a reason is a row of the table like any other.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="NAME", help="rows whose name or origin contains this")
-    parser.add_argument("--again", action="store_true", help="measure rows anew")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--again", action="store_true", help="measure rows anew")
+    which.add_argument("--known", action="store_true", help="take rows of earlier states of the kit as they are")
     parser.add_argument("--table", type=Path, help="write the markdown table here")
     arguments = parser.parse_args()
     wanted = [a for a in every() if not arguments.only or arguments.only.lower() in f"{a.name} {a.origin}".lower()]
     if not wanted:
         parser.error(f'no row has "{arguments.only}" in its name or origin')
-    rows = measure(wanted, again=arguments.again)
+    known = {} if arguments.again else _known(same_code=not arguments.known)
+    rows = measure(wanted, known)
     if arguments.table:
         arguments.table.write_text(table(rows), encoding="utf-8")
     Console().print(f"\n{summary(rows)}")
-    return 0 if all(row.outcome != "failed" for row in rows) else 1
+    return 1 if any(row.reason.startswith((_FAULT, _LATE)) for row in rows) else 0
 
 
-def measure(wanted: list[Architecture], *, again: bool) -> list[Row]:
-    """Return a row for each architecture, from the last run where the code is the same."""
+def measure(wanted: list[Architecture], known: dict[tuple[str, str], Row]) -> list[Row]:
+    """Return a row for each architecture, measured unless it is ``known`` by its name and origin."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    lines = FOLDER / "rows.jsonl"
-    known = {} if again else {(row.name, row.origin): row for row in _read(lines) if row.code == cache.code_digest()}
     rows = []
     columns = (
         SpinnerColumn(),
@@ -89,7 +97,7 @@ def measure(wanted: list[Architecture], *, again: bool) -> list[Row]:
             key = (architecture.name, architecture.origin)
             row = known.get(key) or one(architecture)
             if key not in known and row.outcome != "skipped":
-                with lines.open("a", encoding="utf-8") as file:
+                with LINES.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(asdict(row)) + "\n")
             rows.append(row)
             progress.console.print(_line(row), soft_wrap=True, highlight=False, markup=False)
@@ -97,10 +105,12 @@ def measure(wanted: list[Architecture], *, again: bool) -> list[Row]:
     return rows
 
 
-def _read(lines: Path) -> list[Row]:
-    if not lines.exists():
-        return []
-    return [Row(**json.loads(line)) for line in lines.read_text(encoding="utf-8").splitlines()]
+def _known(*, same_code: bool) -> dict[tuple[str, str], Row]:
+    """Return the last row of each network, of the very same code of the kit or of any."""
+    if not LINES.exists():
+        return {}
+    rows = (Row(**json.loads(line)) for line in LINES.read_text(encoding="utf-8").splitlines())
+    return {(row.name, row.origin): row for row in rows if row.code == cache.code_digest() or not same_code}
 
 
 def one(architecture: Architecture) -> Row:
@@ -119,10 +129,11 @@ def one(architecture: Architecture) -> Row:
         command = (sys.executable, "-m", "kit", "generate", source, "--name", "model", "--json", "--verify", "live",
                    "--output", str(folder / "repository"), *architecture.options)  # fmt: skip
         done = _measured.run(command, HERE, _environment(folder), _LIMIT_S)
-        known |= {"seconds": round(done.seconds, 2), "peak_mib": round(done.peak_mib)}
+        known |= {"seconds": round(done.seconds, 2), "cpu_s": round(done.cpu_s, 2), "peak_mib": round(done.peak_mib)}
+        real = "--calibration" in architecture.options
         if done.code != 0:
             return Row(**known, outcome="failed", reason=_reason(done))
-        return Row(**known, **_facts(json.loads(done.output), folder / "repository" / "model"))
+        return Row(**known, **_facts(json.loads(done.output), folder / "repository" / "model", real=real))
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -135,14 +146,14 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _reason(done: _measured.Run) -> str:
     if done.code is None:
-        return f"took longer than {_LIMIT_S} s"
+        return f"{_LATE} {_LIMIT_S} s"
     lines = done.errors.strip().splitlines() or ["nothing was said"]
     if done.code < 0 or "Traceback (most recent call last):" in done.errors:
-        return f"A FAULT OF THE KIT'S (exit code {done.code}): {lines[-1]}"
+        return f"{_FAULT} (exit code {done.code}): {lines[-1]}"
     return f"{lines[-1].removeprefix('kit: ')} (exit code {done.code})"
 
 
-def _facts(result: dict[str, Any], model: Path) -> dict[str, Any]:
+def _facts(result: dict[str, Any], model: Path, *, real: bool) -> dict[str, Any]:
     """Return what the manifest and the published files tell."""
     manifest = result["manifest"]
     meaning = manifest["interpretation"]
@@ -157,21 +168,21 @@ def _facts(result: dict[str, Any], model: Path) -> dict[str, Any]:
         "task": meaning["task"],
         "head": meaning["head"],
         "difference": max(differences, default=0.0),
-        "detections": _detections(path),
+        "detections": _detections(path, real=real),
         "max_batch": int(batch.split(":")[1]),
         "size_mb": round(path.stat().st_size / 1e6, 2),
     }
 
 
-def _detections(path: Path) -> int | None:
-    """Return how many objects the served graph finds in a random frame, where it has an output for their number."""
+def _detections(path: Path, *, real: bool) -> int | None:
+    """Return how many objects the served graph finds in a frame, where it has an output for their number."""
     from kit import compare, graph, inputs
 
     signature = graph.session_signature(graph.session(path))
     if "num" not in {tensor.name for tensor in signature.outputs}:
         return None
-    feeds = {tensor.name: inputs.random(tensor, 1) for tensor in signature.inputs}
-    return int(compare.runner(path)(feeds)["num"].sum())
+    recipe = inputs.Recipe(signature=signature, count=1, images=inputs.images_in(CALIBRATION) if real else ())
+    return int(compare.runner(path)(recipe.make().batch(1))["num"].sum())
 
 
 def _line(row: Row) -> str:
@@ -201,31 +212,35 @@ live` in a process of its own with an empty cache, on two cores that other work 
 _EXPLAINED = """
 **served**: ONNX Runtime's answers stayed equal through every stage, and the embedded Triton gave them again. **task**:
 as the kit recognised it by itself; "raw" means that the network's own tensors are served. **difference**: the
-largest of any stage and output, of the output's range. **objects**: how many detections a random frame has: those are
-compared. **batch**: the largest; 0 where the batch could not be made dynamic. **s**: all of it, the export from
-PyTorch included. **MiB**: the highest sum of resident memory of `kit generate` and all that it starts, Triton too.
+largest of any stage and output, of the output's range. **objects**: how many detections the first frame has: those
+are compared. **batch**: the largest; 0 where the batch could not be made dynamic. **s**: all of it, the export from
+PyTorch included; **CPU s**: of all processes, which other work on the machine changes less. **MiB**: the highest sum of
+resident memory of `kit generate` and all that it starts, Triton too.
+**†**: measured with an earlier state of the kit.
 """
 
 
 def table(rows: list[Row]) -> str:
     """Return the page."""
     lines = [
-        "| network | from | served | task (head) | difference | objects | batch | s | MiB | MB |",
-        "|---" * 10 + "|",
+        "| network | from | served | task (head) | difference | objects | batch | s | CPU s | MiB | MB |",
+        "|---" * 11 + "|",
     ]
     for row in rows:
+        name = row.name if row.code == cache.code_digest() else f"{row.name} †"
+        cpu = f"{row.cpu_s:.1f}" if row.cpu_s else ""
         if row.outcome == "served":
             mark = "" if row.task == row.wanted else f", is {row.wanted}"
             objects = "" if row.detections is None else str(row.detections)
             lines.append(
-                f"| {row.name} | {row.origin} | yes | {row.task} ({row.head}){mark} | {row.difference:.0e} | {objects} "
-                f"| {row.max_batch} | {row.seconds:.1f} | {row.peak_mib:.0f} | {row.size_mb:.1f} |"
+                f"| {name} | {row.origin} | yes | {row.task} ({row.head}){mark} | {row.difference:.0e} | {objects} "
+                f"| {row.max_batch} | {row.seconds:.1f} | {cpu} | {row.peak_mib:.0f} | {row.size_mb:.1f} |"
             )
         else:
             reason = row.reason.replace("|", "\\|")
             word = "**no**" if row.outcome == "failed" else "skipped"
             seconds, memory = (f"{row.seconds:.1f}", f"{row.peak_mib:.0f}") if row.seconds else ("", "")
-            lines.append(f"| {row.name} | {row.origin} | {word} | {reason} | | | | {seconds} | {memory} | |")
+            lines.append(f"| {name} | {row.origin} | {word} | {reason} | | | | {seconds} | {cpu} | {memory} | |")
     return _HEAD + summary(rows) + "\n\n" + "\n".join(lines) + "\n" + _EXPLAINED
 
 
