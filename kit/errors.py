@@ -37,6 +37,12 @@
     │   ├── DownloadError           52
     │   ├── ServerUnavailableError  53  no server can run on this machine
     │   └── ServerDiedError         54
+    ├── CameraError                     where frames come from
+    │   ├── CameraUriError          80  no source reads what was given, or an option is wrong
+    │   ├── CameraNotFoundError     81  no such file, device or stream (404): trying again soon is no use
+    │   ├── CameraRefusedError      82  credentials or permissions are wrong (401, 403)
+    │   ├── CameraLostError         83  no answer, or no more of it: worth another try
+    │   └── CameraSupportError      84  this machine lacks what this kind of source needs
     ├── MissingExtraError           60  an optional dependency is not installed
     ├── TargetFileError             61  a target's TOML file is wrong
     └── OutOfMemoryError            63  the machine has less memory than the model needs
@@ -272,6 +278,47 @@ class ServerDiedError(ServerError):
     """The server ended by itself and could not be brought back."""
 
     exit_code = 54
+
+
+class CameraError(KitError):
+    """A source of frames cannot be read; the message holds no credentials."""
+
+    permanent: ClassVar[bool] = False
+    """Whether only somebody's act can mend it, so that another try soon is no use."""
+
+
+class CameraUriError(CameraError):
+    """No source reads this URI, or one of its options is wrong."""
+
+    exit_code = 80
+    permanent = True
+
+
+class CameraNotFoundError(CameraError):
+    """There is no such file, device or stream."""
+
+    exit_code = 81
+    permanent = True
+
+
+class CameraRefusedError(CameraError):
+    """The camera or the system refuses: credentials or permissions are wrong."""
+
+    exit_code = 82
+    permanent = True
+
+
+class CameraLostError(CameraError):
+    """The camera does not answer, or no longer."""
+
+    exit_code = 83
+
+
+class CameraSupportError(CameraError):
+    """This machine lacks what this kind of source needs."""
+
+    exit_code = 84
+    permanent = True
 
 
 class MissingExtraError(KitError):

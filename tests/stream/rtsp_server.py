@@ -1,0 +1,45 @@
+"""A real RTSP server on loopback, as a program of its own: ``python rtsp_server.py FOLDER PORT``.
+
+``/name.mp4?play_count=0`` plays a file of the folder for ever, at its own rate, over TCP. What lies under ``/private``
+needs the user ``admin`` with the password ``p@ss:/word`` (Basic, RFC 2617), which aio-rtsp-toolkit leaves out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import sys
+from typing import Any
+
+from aio_rtsp_toolkit.server import RtspServer
+from aio_rtsp_toolkit.server_session import RtspServerSession
+
+USER, PASSWORD = "admin", "p@ss:/word"
+_EXPECTED = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+
+
+class Session(RtspServerSession):
+    """Asks for a password."""
+
+    async def _handle_describe(self, uri: str, req_headers: dict[str, str]) -> Any:
+        if "/private" in uri and req_headers.get("authorization") != _EXPECTED:
+            challenge = {"WWW-Authenticate": 'Basic realm="camera"'}
+            return await self._send_response(req_headers, 401, "Unauthorized", challenge)
+        return await super()._handle_describe(uri, req_headers)
+
+
+class Server(RtspServer):
+    """Gives each connection a session of ours."""
+
+    async def _handle_client(self, sock: Any) -> None:
+        await Session(self, sock).run()
+
+
+async def main(folder: str, port: int) -> None:
+    server = await Server(folder, host="127.0.0.1", port=port).start()
+    print("ready", flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
