@@ -14,7 +14,6 @@ import re
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from kit.errors import CameraUriError
 
@@ -22,7 +21,7 @@ HIDDEN = "***"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?!\\)")
 _OPTIONS = re.compile(r"[A-Za-z_]+=[^&#]*(&[A-Za-z_]+=[^&#]*)*")
-_CREDENTIALS = re.compile(r"(?<=://)[^\s\"']*@|[^\s\"'/@]*:[^\s\"']*@")
+_CREDENTIALS = re.compile(r"(?<=://)[^\s\"']*@|[^\s\"'/@:]*:(?!//)[^\s\"']*@")
 _SECRET_VALUE = re.compile(
     r"(?i)\b([\w.-]*(?:pass|pwd|pw|token|secret|key|auth|sig|user|login|account)[\w.-]*)"  # a name of a value
     r"(\s*=\s*)(\"[^\"]*\"|'[^']*'|[^\s&#]+)"
@@ -60,7 +59,7 @@ class CameraUri:
     """What follows the scheme, fit for a message."""
     address: Secret
     """What the library opens: the whole URL, credentials included; the bare place for the kit's own schemes."""
-    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    options: Mapping[str, str] = field(default_factory=dict)
     credentials: tuple[Secret, ...] = ()
     """Every text that must not be shown, as it is written and as it is meant."""
 
@@ -98,7 +97,11 @@ def network_uri(text: str) -> CameraUri:
     rest, options = split_options(rest[2:], "#")
     authority, slash, path = _split_authority(rest)
     userinfo, at, host = authority.rpartition("@")
-    _check_host(host, scheme, path, shown)
+    if _password_is_cut(at, slash, path):
+        raise CameraUriError(
+            f'the password in "{shown}" is cut; write "/" in it as %2F, "?" as %3F: {scheme}://user:pass%2Fword@host/path'
+        )
+    _check_host(host, scheme, shown)
     user, colon, password = userinfo.partition(":")
     quoted = f"{_quoted(user)}{colon}{_quoted(password)}{at}"
     query = [value for _, _, value in _SECRET_VALUE.findall(path)]
@@ -125,17 +128,17 @@ def split_options(text: str, separators: str) -> tuple[str, Mapping[str, str]]:
     Raises ``CameraUriError`` for an option that is given twice.
     """
     if not separators:
-        return text, MappingProxyType({})
+        return text, {}
     place, found, rest = _last(text, separators)
     if not found or not _OPTIONS.fullmatch(rest):
-        return text, MappingProxyType({})
+        return text, {}
     options: dict[str, str] = {}
     for part in rest.split("&"):
         key, _, value = part.partition("=")
         if key.lower() in options:
             raise CameraUriError(f'the option {key} is given twice in "{redacted(text)}"; keep one')
         options[key.lower()] = urllib.parse.unquote(value)
-    return place, MappingProxyType(options)
+    return place, options
 
 
 def _last(text: str, separators: str) -> tuple[str, bool, str]:
@@ -149,10 +152,13 @@ def _split_authority(text: str) -> tuple[str, str, str]:
     return (text, "", "") if match is None else (text[: match.start()], match[0], text[match.end() :])
 
 
-def _check_host(host: str, scheme: str, path: str, shown: str) -> None:
+def _password_is_cut(at: str, slash: str, path: str) -> bool:
+    """Whether an ``@`` stands where none belongs, because a password's own ``/`` or ``?`` ended it too early."""
+    return "@" in (path if slash == "?" and not at else path.partition("?")[0])
+
+
+def _check_host(host: str, scheme: str, shown: str) -> None:
     name, _, port = host.rpartition(":") if re.search(r":[^\]]*$", host) else (host, "", "")
-    if "@" in path.split("?", maxsplit=1)[0] and (port and not port.isdigit()):
-        raise CameraUriError(f'a "/" in a password is written %2F: {scheme}://user:pass%2Fword@host/path')
     if not name:
         raise CameraUriError(f'"{shown}" names no host; write {scheme}://host:554/path')
     if port and not (port.isdigit() and 0 < int(port) < 2**16):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import sys
+import threading
 from typing import Any
 
 from aio_rtsp_toolkit.server import RtspServer
@@ -36,10 +38,15 @@ class Server(RtspServer):
 
 
 async def main(folder: str, port: int) -> None:
-    server = await Server(folder, host="127.0.0.1", port=port).start()
-    print("ready", flush=True)
-    await server.serve_forever()
+    await Server(folder, host="127.0.0.1", port=port).serve_forever()
+
+
+def end_with_parent() -> None:
+    """Standard input is a pipe from the tests: it ends when they do, however they do."""
+    sys.stdin.read()
+    os._exit(0)
 
 
 if __name__ == "__main__":
+    threading.Thread(target=end_with_parent, daemon=True).start()
     asyncio.run(main(sys.argv[1], int(sys.argv[2])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 
@@ -39,8 +40,18 @@ def resolve(text: str) -> tuple[Source, CameraUri]:
             uri = source.parse(text)
             _check_options(source, uri)
             return source, uri
-    assert scheme is not None
-    raise CameraUriError(f'no source reads "{scheme}:"; {suggestion(scheme, _forms())}')
+    raise _unknown(text, scheme or "")
+
+
+def _unknown(text: str, scheme: str) -> CameraUriError:
+    """Say what somebody means whose scheme is none of ours: a host with a port or a password has a colon, too."""
+    shown = redacted(text)
+    if re.match(r"[^/\s]*:(\d{2,5}(/|$)|[^/\s]*@)", text):
+        return CameraUriError(f'"{shown}" has no scheme; did you mean rtsp://{shown} or http://{shown}?')
+    forms = {scheme: source.forms[0] for source in members() for scheme in source.schemes}
+    near = difflib.get_close_matches(scheme, forms, n=1, cutoff=0.5)
+    meant = f"did you mean {forms[near[0]]}? " if near else ""
+    return CameraUriError(f'no source reads "{scheme}:"; {meant}choose from {", ".join(f"{name}:" for name in forms)}')
 
 
 def _with_scheme(text: str) -> str:
@@ -52,21 +63,8 @@ def _with_scheme(text: str) -> str:
         raise CameraUriError(f'"{shown}" is no camera; did you mean v4l2:///dev/video{text} or csi://{text}?')
     if re.match(r"([^/\s]*@)?[\w-]+(\.[\w-]+)+(:\d+)?(/|$)", text) and not re.search(r"\.\w{2,4}$", text):
         raise CameraUriError(f'"{shown}" is no file; did you mean rtsp://{shown} or http://{shown}?')
-    raise CameraUriError(f'"{shown}" is no file, folder or device; give one, or one of {", ".join(_examples())}')
-
-
-def _forms() -> dict[str, None]:
-    """Every scheme, as the beginning of a URI of it."""
-    found: dict[str, None] = {}
-    for source in members():
-        for scheme in source.schemes:
-            found[scheme + (source.forms[0].partition(":")[1] or ":")] = None
-    return found
-
-
-def _examples() -> Iterator[str]:
-    for source in members():
-        yield source.forms[0]
+    forms = ", ".join(source.forms[0] for source in members())
+    raise CameraUriError(f'there is no file, folder or device "{shown}"; look at the path, or write one of {forms}')
 
 
 def _check_options(source: Source, uri: CameraUri) -> None:
