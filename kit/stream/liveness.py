@@ -6,14 +6,14 @@ both a reader looks busy. https://github.com/opencv/opencv/issues/20255 and the 
 
 from __future__ import annotations
 
-_NEW_EPOCH_S = 1.0
+_NEW_EPOCH_S = 0.2
 
 
 class Liveness:
     """Follows the presentation times of one connection. Not thread-safe: its reader's own.
 
-    A time is new if it is after the last new one. One that is more than a second before it begins a new epoch: the
-    camera's clock was set, or it began anew. Where a source has no times, each picture is new.
+    A time is new if it is after the last new one. One that is well before it begins a new epoch: the camera's clock
+    was set (as by RTCP's sender reports), or it began anew. Where a source has no times, each picture is new.
     """
 
     def __init__(self) -> None:

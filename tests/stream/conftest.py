@@ -37,13 +37,10 @@ class RtspProcess:
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         deadline = time.monotonic() + 20
-        while True:
-            try:
-                return socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except OSError:
-                assert time.monotonic() < deadline, "the RTSP server does not start"
-                assert self.process.poll() is None, "the RTSP server ended"
-                time.sleep(0.02)
+        while not answers(self.port):
+            assert time.monotonic() < deadline, "the RTSP server does not start"
+            assert self.process.poll() is None, "the RTSP server ended"
+            time.sleep(0.02)
 
     def kill(self) -> None:
         if self.process is not None:
@@ -82,11 +79,11 @@ def encoded(size: tuple[int, int], first: int, count: int, *, gop: int = 10) -> 
     yield from encoder.encode(None)
 
 
-def write_video(path: Path, *parts: tuple[tuple[int, int], int]) -> Path:
+def write_video(path: Path, *parts: tuple[tuple[int, int], int], index_first: bool = False) -> Path:
     """Write numbered pictures of one size after the other, ``((width, height), count)`` each."""
     import av
 
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options={"movflags": "faststart"} if index_first else {}) as container:
         stream: Any = container.add_stream("libx264", rate=FPS)
         (stream.width, stream.height), stream.pix_fmt = parts[0][0], "yuv420p"
         stream.codec_context.open()
@@ -109,6 +106,14 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "private" / "camera.mp4").hardlink_to(camera)
     write_video(folder / "change.mp4", ((320, 240), 20), ((640, 480), 20))
     return folder
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def free_port() -> int:

@@ -1,11 +1,11 @@
 """A faulty network between two programs on loopback: it delays, cuts and swallows what passes through.
 
-    with Proxy(port_of_the_server) as proxy:
-        connect("127.0.0.1", proxy.port)
-        proxy.black_hole()   # nothing passes, nothing is closed: as behind a pulled cable
-        proxy.restore()
-        proxy.cut()          # every connection is reset; new ones pass
-        proxy.delay_s = 0.2  # each way
+with Proxy(port_of_the_server) as proxy:
+    connect("127.0.0.1", proxy.port)
+    proxy.black_hole()   # nothing passes, nothing is closed: as behind a pulled cable
+    proxy.restore()
+    proxy.cut()          # every connection is reset; new ones pass
+    proxy.delay_s = 0.2  # each way
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import base64
 import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aio_rtsp_toolkit.server import RtspServer
@@ -38,6 +39,8 @@ class Server(RtspServer):
 
 
 async def main(folder: str, port: int) -> None:
+    # Each stream holds a thread; asyncio's own pool has four more than there are cores.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64))
     await Server(folder, host="127.0.0.1", port=port).serve_forever()
 
 

@@ -35,9 +35,7 @@ def test_each_item_comes_out_once_and_taken_ones_in_order() -> None:
     taken: list[int] = []
 
     def produce() -> None:
-        for number in range(20_000):
-            if (old := slot.put(number)) is not None:
-                superseded.append(old)
+        superseded.extend(old for old in map(slot.put, range(20_000)) if old is not None)
         if (left := slot.close()) is not None:
             superseded.append(left)
 

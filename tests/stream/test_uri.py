@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pickle
 import urllib.parse
@@ -159,20 +160,18 @@ def test_every_form_that_a_message_offers_is_right() -> None:
 
 @given(st.text())
 def test_any_text_is_a_camera_or_one_line_about_it(text: str) -> None:
-    try:
+    with contextlib.suppress(CameraUriError):
         source, uri = resolve(text)
-    except CameraUriError as error:
-        assert str(error)
-    else:
         assert uri.scheme in source.schemes
 
 
-@given(st.sampled_from(["rtsp://", "rtsp:", "http://", "test://", "csi:", "v4l2://"]), st.text("ab@:/?#=&.1%[]", max_size=20))
+SCHEMES = st.sampled_from(["rtsp://", "rtsp:", "http://", "test://", "csi:", "v4l2://"])
+
+
+@given(SCHEMES, st.text("ab@:/?#=&.1%[]", max_size=20))
 def test_nearly_right_text_is_a_camera_or_one_line_about_it(scheme: str, rest: str) -> None:
-    try:
-        resolve(scheme + rest)
-    except CameraUriError as error:
-        assert str(error)
+    with contextlib.suppress(CameraUriError):
+        assert resolve(scheme + rest)[1].scheme == scheme.partition(":")[0]
 
 
 def test_a_file_whose_name_looks_like_options_is_that_file(tmp_path, monkeypatch) -> None:

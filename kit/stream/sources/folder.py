@@ -94,8 +94,8 @@ class FolderReader:
 
 def natural(path: Path) -> tuple[tuple[int, int, str], ...]:
     """Return a key by which ``frame-9.png`` comes before ``frame-10.png``."""
-    parts = re.findall(r"\d+|\D+", path.name)
-    return tuple((0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts)
+    parts = re.findall(r"[0-9]+|[^0-9]+", path.stem)
+    return (*((0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts), (-1, 0, path.suffix))
 
 
 def _rgb(path: Path) -> Image:
