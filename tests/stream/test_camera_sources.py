@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FPS, FRAMES, encoded, free_port, write_video
 from PIL import Image
+from rtsp_process import free_port
+from videos import FPS, FRAMES, encoded, write_video
 
 from kit.errors import (
     CameraError,

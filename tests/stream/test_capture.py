@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FRAMES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from videos import FRAMES, encoded
 
 from kit.errors import CameraNotFoundError, UsageError
 from kit.stream.accounting import Cause
@@ -174,8 +174,6 @@ def test_a_reader_that_hangs_in_a_native_call_is_left_and_not_for_ever_anew(stuc
 
 def test_one_that_was_left_behind_writes_nothing_when_it_wakes(tmp_path: Path) -> None:
     """A pipe with a video in it: the reader hangs until it is written, long after it was given up."""
-    from conftest import encoded
-
     pipe = tmp_path / "video.h264"
     os.mkfifo(pipe)
     cameras, events = captured(Camera.parse(f"file:{pipe}#pace=none&threads=1", name="pipe"))

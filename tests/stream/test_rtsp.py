@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from conftest import RtspProcess, free_port
 from proxy import Proxy
+from rtsp_process import RtspProcess, free_port
 
 from kit.stream.accounting import Cause
 from kit.stream.cameras import Cameras
