@@ -36,6 +36,7 @@ from kit.heads.interface import DetectorHead
 from kit.precision.interface import Precision
 from kit.runtimes.interface import Runtime
 from kit.sources.interface import Source
+from kit.stream.sources.interface import Source as FrameSource
 from kit.tasks.interface import Task
 from kit.types import Artifact, Backend, Model, Target
 
@@ -45,6 +46,7 @@ AXES = {
     "kit.tasks": Task,
     "kit.precision": Precision,
     "kit.runtimes": Runtime,
+    "kit.stream.sources": FrameSource,
 }
 MEMBERS = [(package, name) for package in AXES for name in axis.names(package)]
 TARGETS = [targets.load(name) for name in targets.names()]
