@@ -205,6 +205,21 @@ def test_what_only_somebody_can_mend_is_said_once_and_tried_rarely(rtsp: RtspPro
     assert proxy.connections == 1
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("rtsp://127.0.0.1:{port}/camera.mp4#transport=udp", "does not offer this transport; try #transport=tcp"),
+        ("rtsp://no-such-host.invalid/x", 'no address is known for the host "no-such-host.invalid"'),
+    ],
+)
+def test_what_may_pass_is_told_with_what_to_try(rtsp: RtspProcess, url: str, said: str) -> None:
+    w = watched(door(url.format(port=rtsp.port)))
+    with w.cameras:
+        w.until(lambda: bool(w.events))
+    assert said in w.events[0].reason
+    assert not w.events[0].permanent
+
+
 def test_starts_with_dead_cameras_and_picks_them_up(rtsp: RtspProcess) -> None:
     rtsp.kill()
     w = watched(door(rtsp.url()), door("test://30fps?size=64x48", name="other"))

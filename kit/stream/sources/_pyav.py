@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -146,7 +149,12 @@ def translated(
     kinds = av.error
     within = "" if timeout_s is None else f" within {timeout_s:g} s"
     table: tuple[tuple[Any, CameraError], ...] = (
-        (kinds.HTTPUnauthorizedError, CameraRefusedError(f"{uri} refuses the user name or password (401); {_MEND}")),
+        (
+            kinds.HTTPUnauthorizedError,
+            CameraRefusedError(
+                f"{uri} refuses the user name or password (401); write {uri.scheme}://user:password@host/path"
+            ),
+        ),
         (kinds.HTTPForbiddenError, CameraRefusedError(f"{uri} refuses this user (403); give one that may see it")),
         (
             kinds.HTTPNotFoundError,
@@ -163,9 +171,20 @@ def translated(
     for kind, ours in table:
         if isinstance(error, kind):
             return ours
+    if error.errno == errno.EPROTONOSUPPORT:
+        return CameraLostError(f"{uri} does not offer this transport; try #transport=tcp or #transport=udp")
+    if error.errno == errno.EIO and not opened and (host := _unknown_host(uri)):
+        return CameraLostError(f'{uri}: no address is known for the host "{host}"; look at its name, and at DNS')
     if isinstance(error, kinds.InvalidDataError) and not opened and uri.scheme == "file":
         return CameraNotFoundError(f"{uri} is no video that FFmpeg knows; give an MP4, MKV, AVI or the like")
     return CameraLostError(f"{uri} cannot be {'read on' if opened else 'opened'}: {uri.redact(error.strerror or '?')}")
 
 
-_MEND = "write rtsp://user:password@host/path"
+def _unknown_host(uri: CameraUri) -> str | None:
+    """Return the host that cannot be resolved; FFmpeg calls that an input/output error."""
+    host = urllib.parse.urlsplit(uri.address.reveal()).hostname if uri.place.startswith("//") else None
+    try:
+        socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError):
+        return host
+    return None
