@@ -2,8 +2,8 @@
 
 python benchmarks/camera_recovery.py [--rounds 4]    (of five cameras each)
 
-Beside the kit: the loop that most programs have, ``cv2.VideoCapture`` with the same time limit, opened anew half a second
-after ``read`` fails. Needs ``pip install 'triton-edge-kit[camera]' 'aio-rtsp-toolkit[server]'``.
+Beside the kit: the loop that most programs have, ``cv2.VideoCapture`` with the same time limit, opened anew half a
+second after ``read`` fails. Needs ``pip install 'triton-edge-kit[camera]' 'aio-rtsp-toolkit[server]'``.
 """
 
 from __future__ import annotations

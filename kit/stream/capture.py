@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from kit.errors import CameraError
+from kit.errors import CameraLostError, CameraNotFoundError, CameraRefusedError, KitError
 from kit.stream.accounting import Accounting, Cause
 from kit.stream.backoff import Backoff
 from kit.stream.events import Event, Kind
@@ -23,6 +23,8 @@ from kit.stream.types import Frame
 _STABLE_S = 5.0
 """A connection that lasted this long ends the series of failures that the backoff counts."""
 _MOST_LEFT = 3
+_TRIED_AGAIN = (CameraLostError, CameraNotFoundError, CameraRefusedError)
+"""What can be mended while the program runs; a wrong URI or a library that is not installed cannot."""
 _NS = 1_000_000_000
 
 
@@ -57,7 +59,7 @@ class Capture:
     def __init__(self, camera: Camera, *, changed: Callable[[], None], backoff: Backoff | None = None) -> None:
         self.camera = camera
         self.accounting = Accounting()
-        self.failure: CameraError | None = None
+        self.failure: KitError | None = None
         """Why a source that is not tried again could not be read to its end."""
         self._changed = changed
         self._live = camera.source.live(camera.uri)
@@ -202,15 +204,17 @@ class Capture:
 
     def _finished(self, attempt: Attempt) -> Iterator[Event]:
         self._let_go(attempt)
-        if attempt.error is None:
+        error = attempt.error
+        if error is None:
             self._over = True
             yield self._event(Kind.ENDED)
-        elif self._live:
-            yield from self._lost(str(attempt.error), permanent=attempt.error.permanent)
+        elif self._live and isinstance(error, _TRIED_AGAIN):
+            yield from self._lost(str(error), permanent=error.permanent)
         else:
             self._over = True
-            self.failure = attempt.error
-            yield self._event(Kind.FAILED, str(attempt.error), permanent=attempt.error.permanent)
+            self.failure = error
+            self._told = str(error)
+            yield self._event(Kind.FAILED, str(error), permanent=True)
 
     def _watched(self, attempt: Attempt, now_ns: int) -> Iterator[Event]:
         since_ns = attempt.newest_ns or attempt.begun_ns

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kit.errors import CameraError, CameraLostError
+from kit.errors import CameraLostError, KitError
 from kit.stream.liveness import Liveness
 from kit.stream.sources import resolve
 from kit.stream.sources.interface import DecodeError, Picture, Reader, Source
@@ -71,7 +71,7 @@ class Attempt:
     newest_ns: int | None = None
     """When the first and the newest picture came whose times advance."""
     over: bool = False
-    error: CameraError | None = None
+    error: KitError | None = None
     """Why it is over; None after an end that is none of failure."""
     thread: threading.Thread | None = None
 
@@ -95,7 +95,7 @@ class Attempt:
                 self._read(reader)
             finally:
                 reader.close()
-        except CameraError as error:
+        except KitError as error:
             self.error = error
         except Exception as error:  # noqa: BLE001 (whatever a driver or a decoder raises, the camera is tried again)
             said = camera.uri.redact(f"{type(error).__name__}: {error}")

@@ -25,7 +25,7 @@ class RtspProcess:
     def start(self) -> None:
         self.process = subprocess.Popen(
             [sys.executable, str(PROGRAM), str(self.folder), str(self.port)],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         deadline = time.monotonic() + 20
         while not answers(self.port):

@@ -12,6 +12,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -29,6 +30,7 @@ from kit.errors import (
 )
 from kit.stream.pattern import Pattern, read_number
 from kit.stream.sources import resolve
+from kit.stream.sources._ffmpeg_errors import MESSAGES, translated
 from kit.stream.sources._gstreamer import with_sink
 from kit.stream.sources.csi import pipeline
 from kit.stream.sources.folder import natural
@@ -332,6 +334,19 @@ class TestGStreamer:
             assert caught.value.permanent
         else:
             pytest.skip("GStreamer is here")
+
+
+def test_every_error_of_ffmpeg_is_one_of_ours_without_its_address() -> None:
+    _, uri = resolve("rtsp://admin:hidden@127.0.0.1/x?token=hidden")
+    kinds = {k for k in vars(av.error).values() if isinstance(k, type) and issubclass(k, av.error.FFmpegError)}
+    assert len(kinds) > 30
+    for kind in kinds:
+        for opened in (False, True):
+            error = translated(kind(1, "of hidden", uri.address.reveal()), uri, opened=opened)
+            assert type(error).__subclasses__() == []
+            assert str(error).startswith("rtsp://***@127.0.0.1/x?token=***")
+            assert "hidden" not in str(error)
+    assert {name for name, _, _ in MESSAGES} <= {kind.__name__ for kind in kinds}
 
 
 def test_without_pyav_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch, media: Path) -> None:

@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from videos import FRAMES, encoded
 
-from kit.errors import CameraNotFoundError, UsageError
+from kit.errors import CameraNotFoundError, MissingExtraError, UsageError
 from kit.stream.accounting import Cause
 from kit.stream.cameras import Cameras
 from kit.stream.capture import Capture
@@ -204,6 +205,16 @@ def test_a_source_that_does_not_go_on_by_itself_fails_once(tmp_path: Path) -> No
     failure = cameras.captures["gone"].failure
     assert isinstance(failure, CameraNotFoundError)
     assert "nowhere.mp4" in str(failure)
+
+
+def test_what_cannot_be_mended_while_the_program_runs_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    cameras, events = captured(Camera.parse("rtsp://127.0.0.1:1/x", name="a"))
+    with cameras:
+        wait_for(lambda: cameras.ended)
+        assert [(event.kind, event.permanent) for event in events] == [(Kind.FAILED, True)]
+        assert isinstance(cameras.captures["a"].failure, MissingExtraError)
+        assert "triton-edge-kit[camera]" in cameras.captures["a"].status().reason
 
 
 def test_images_that_are_all_broken_do_not_spin_for_ever(tmp_path: Path) -> None:

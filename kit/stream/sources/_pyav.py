@@ -1,30 +1,17 @@
-"""What all sources that PyAV reads have in common: FFmpeg's options, its errors, its pictures."""
+"""What all sources that PyAV reads have in common."""
 
 from __future__ import annotations
 
-import errno
-import socket
 import threading
 import time
-import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kit.errors import (
-    CameraError,
-    CameraLostError,
-    CameraNotFoundError,
-    CameraRefusedError,
-    CameraSupportError,
-    CameraUriError,
-    MissingExtraError,
-)
+from kit.errors import CameraError, CameraLostError, CameraNotFoundError, MissingExtraError
+from kit.stream.sources._ffmpeg_errors import translated
 from kit.stream.sources.interface import DecodeError, Image, Picture
 from kit.stream.uri import CameraUri
-
-if TYPE_CHECKING:
-    import types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +117,7 @@ class AvReader:
         return image
 
     def _translated(self, error: Any, *, opened: bool) -> CameraError:
-        return translated(self._av, error, self._uri, opened=opened, timeout_s=self._opening.timeout_s)
+        return translated(error, self._uri, opened=opened, timeout_s=self._opening.timeout_s)
 
 
 def library() -> Any:
@@ -140,51 +127,3 @@ def library() -> Any:
     except ImportError:
         raise MissingExtraError("av", "camera", "reading video") from None
     return av
-
-
-def translated(
-    av: types.ModuleType, error: Any, uri: CameraUri, *, opened: bool, timeout_s: float | None = None
-) -> CameraError:
-    """Return FFmpeg's error as ours: what is permanent is told from what may pass."""
-    kinds = av.error
-    within = "" if timeout_s is None else f" within {timeout_s:g} s"
-    table: tuple[tuple[Any, CameraError], ...] = (
-        (
-            kinds.HTTPUnauthorizedError,
-            CameraRefusedError(
-                f"{uri} refuses the user name or password (401); write {uri.scheme}://user:password@host/path"
-            ),
-        ),
-        (kinds.HTTPForbiddenError, CameraRefusedError(f"{uri} refuses this user (403); give one that may see it")),
-        (
-            kinds.HTTPNotFoundError,
-            CameraNotFoundError(f"{uri} is not on that camera (404); look up the path it serves"),
-        ),
-        (FileNotFoundError, CameraNotFoundError(f"{uri} is not there; look at the path or plug the device in")),
-        (PermissionError, CameraRefusedError(f"{uri} may not be read; give this user permission, or the group video")),
-        (IsADirectoryError, CameraUriError(f"{uri} is a folder; write dir:{uri.place} for the images in it")),
-        (kinds.ProtocolNotFoundError, CameraSupportError(f"{uri}: FFmpeg was built without this protocol")),
-        (ConnectionRefusedError, CameraLostError(f"{uri} refuses connections; nothing listens there yet")),
-        (kinds.ExitError, CameraLostError(f"{uri} sent nothing{within}")),
-        (TimeoutError, CameraLostError(f"{uri} sent nothing{within}")),
-    )
-    for kind, ours in table:
-        if isinstance(error, kind):
-            return ours
-    if error.errno == errno.EPROTONOSUPPORT:
-        return CameraLostError(f"{uri} does not offer this transport; try #transport=tcp or #transport=udp")
-    if error.errno == errno.EIO and not opened and (host := _unknown_host(uri)):
-        return CameraLostError(f'{uri}: no address is known for the host "{host}"; look at its name, and at DNS')
-    if isinstance(error, kinds.InvalidDataError) and not opened and uri.scheme == "file":
-        return CameraNotFoundError(f"{uri} is no video that FFmpeg knows; give an MP4, MKV, AVI or the like")
-    return CameraLostError(f"{uri} cannot be {'read on' if opened else 'opened'}: {uri.redact(error.strerror or '?')}")
-
-
-def _unknown_host(uri: CameraUri) -> str | None:
-    """Return the host that cannot be resolved; FFmpeg calls that an input/output error."""
-    host = urllib.parse.urlsplit(uri.address.reveal()).hostname if uri.place.startswith("//") else None
-    try:
-        socket.getaddrinfo(host, None)
-    except (OSError, UnicodeError):
-        return host
-    return None
