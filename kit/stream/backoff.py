@@ -10,6 +10,8 @@ import random
 
 FLOOR_S = 0.05
 BASE_S = 0.5
+QUICK_CAP_S = 2.0
+QUICK_FAILURES = 20
 CAP_S = 10.0
 PERMANENT_CAP_S = 60.0
 
@@ -24,15 +26,21 @@ class Backoff:
     def next_s(self, *, permanent: bool) -> float:
         """Count a failure; return a wait between ``FLOOR_S`` and ``BASE_S * 2**failures``, capped.
 
-        The cap is ``CAP_S``, or ``PERMANENT_CAP_S`` where somebody must act before another try can succeed; such a
-        wait is at least half of its bound, as jitter to nearly nothing would hammer a camera that counts wrong
-        passwords.
+        The cap is ``QUICK_CAP_S`` for the first ``QUICK_FAILURES``, some 20 s in which most restarts are over, then
+        ``CAP_S``. It is ``PERMANENT_CAP_S`` where somebody must act before another try can succeed; such a wait is at
+        least half of its bound, as jitter to nearly nothing would hammer a camera that counts wrong passwords.
         """
-        cap, start = (PERMANENT_CAP_S, BASE_S * 8) if permanent else (CAP_S, BASE_S)
-        bound = min(cap, start * 2.0 ** min(self.failures, 16))
+        bound = bound_s(self.failures, permanent=permanent)
         self.failures += 1
         return max(FLOOR_S, self._random.uniform(bound / 2 if permanent else 0.0, bound))
 
     def reset(self) -> None:
         """Forget the failures: the camera has worked for a while."""
         self.failures = 0
+
+
+def bound_s(failures: int, *, permanent: bool) -> float:
+    """Return the longest wait after so many failures."""
+    if permanent:
+        return min(PERMANENT_CAP_S, BASE_S * 8 * 2.0 ** min(failures, 16))
+    return min(QUICK_CAP_S if failures < QUICK_FAILURES else CAP_S, BASE_S * 2.0 ** min(failures, 16))

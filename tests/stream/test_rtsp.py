@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -203,6 +203,39 @@ def test_what_only_somebody_can_mend_is_said_once_and_tried_rarely(rtsp: RtspPro
     assert [(e.kind, e.permanent) for e in w.events] == [(Kind.LOST, True)]
     assert "(404)" in w.events[0].reason
     assert proxy.connections == 1
+
+
+@pytest.fixture
+def gstreamer() -> Iterator[int]:
+    """The port of GStreamer's own server, under the system's Python, where it is installed."""
+    port = free_port()
+    server = subprocess.Popen(
+        ["/usr/bin/python3", str(Path(__file__).with_name("gst_rtsp_server.py")), str(port)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert server.stdout is not None
+    ready = server.stdout.readline() == "ready\n"
+    if ready:
+        yield port
+    server.kill()
+    server.communicate()
+    if not ready:
+        pytest.skip("no GStreamer RTSP server: apt install gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly")
+
+
+def test_another_server_with_udp_and_a_password_by_digest(gstreamer: int) -> None:
+    url = f"rtsp://admin:{PASSWORD}@127.0.0.1:{gstreamer}/private"
+    wrong = door(f"rtsp://admin:wrong@127.0.0.1:{gstreamer}/private", name="wrong")
+    w = watched(door(url, name="tcp"), door(f"{url}#transport=udp", name="udp"), wrong)
+    with w.cameras:
+        w.until_frames(20, "tcp")
+        w.until_frames(20, "udp")
+        w.until(lambda: bool(w.kinds("wrong")))
+    for name in ("tcp", "udp"):
+        times = [frame.pts_s for frame in w.frames[name] if frame.pts_s is not None]
+        assert times == sorted(set(times))
+        assert balanced(w.capture(name))
+    assert "(401)" in next(e.reason for e in w.events if e.camera == "wrong")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,6 @@ class Http:
         options = {
             "timeout": str(int(timeout_s * 1e6)),  # us, for each of the socket's waits
             "fflags": "discardcorrupt",
-            "flags": "low_delay",
             "fpsprobesize": "0",
             "analyzeduration": "1000000",  # us
         }

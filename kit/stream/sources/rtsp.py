@@ -43,7 +43,6 @@ class Rtsp:
             "allowed_media_types": "video",
             "timeout": str(int(timeout_s * 1e6)),  # us, for each of the socket's waits
             "fflags": "discardcorrupt",
-            "flags": "low_delay",
             # The session's description says what FFmpeg would read the stream for: 0.1 s instead of 1.1 s until the
             # first picture. The flag "nobuffer" throws away what was read for that, and with it the first key frame.
             "fpsprobesize": "0",
