@@ -20,8 +20,10 @@ class Cause(enum.Enum):
     """As many requests as are allowed were under way."""
     DECODE_ERROR = "decode_error"
     """The decoder could not make a picture of it."""
+    DEADLINE = "deadline"
+    """It was sent, and no answer came in time."""
     SERVER_ERROR = "server_error"
-    """It was sent; the answer was an error, or did not come in time."""
+    """The server refused it, failed or was not there."""
     SHUTDOWN = "shutdown"
     """The program ended before its turn."""
 

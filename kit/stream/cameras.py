@@ -18,6 +18,8 @@ MOST_CONNECTING = 4
 _SLOW_S = 2.0
 """A connection that takes longer no longer counts as a simultaneous one: the dead must not hold up the others."""
 _INTERVAL_S = 0.05
+_LATE_S = 0.5
+"""A watch that wakes this much too late has slept with the whole process: its readers get as long to catch up."""
 _STOP_S = 2.0
 _LOG = logging.getLogger("kit.stream")
 
@@ -45,6 +47,8 @@ class Cameras:
         self._wake = threading.Event()
         self._came = threading.Condition()
         self._stopping = threading.Event()
+        self._ticked_ns = time.monotonic_ns()
+        self._trusted_from_ns = 0
         self._watch = threading.Thread(target=self._watching, name="camera-watch", daemon=True)
 
     @property
@@ -63,6 +67,7 @@ class Cameras:
 
     def start(self) -> None:
         """Begin to connect; return at once, whether any camera answers or not."""
+        self._ticked_ns = time.monotonic_ns()
         self._watch.start()
 
     def stop(self, timeout_s: float = _STOP_S) -> bool:
@@ -124,18 +129,26 @@ class Cameras:
 
     def _tick(self) -> None:
         now_ns = time.monotonic_ns()
+        may_replace = self._awake(now_ns)
         waits = [capture.connecting_for_s(now_ns) for capture in self._captures.values()]
         connecting = sum(1 for wait_s in waits if wait_s is not None and wait_s < _SLOW_S)
         # Whoever has waited longest connects first.
         for capture in sorted(self._captures.values(), key=lambda c: c.due_ns or 0):
             idle = capture.due_ns is not None
-            events = capture.tick(now_ns, may_connect=connecting < self._most_connecting)
+            events = capture.tick(now_ns, may_connect=connecting < self._most_connecting, may_replace=may_replace)
             connecting += idle and capture.due_ns is None and not capture.ended
             for event in events:
                 _guarded(self._on_event, event)
             if capture.ended:
                 with self._came:
                     self._came.notify_all()
+
+    def _awake(self, now_ns: int) -> bool:
+        """Return whether silence is the cameras': not while this process itself was stopped or starved."""
+        if now_ns - self._ticked_ns > (_INTERVAL_S + _LATE_S) * 1e9:
+            self._trusted_from_ns = now_ns + int(_LATE_S * 1e9)
+        self._ticked_ns = now_ns
+        return now_ns >= self._trusted_from_ns
 
 
 def _guarded(callback: Callable[..., None], argument: object) -> None:

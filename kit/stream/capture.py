@@ -150,10 +150,12 @@ class Capture:
             return None
         return (now_ns - attempt.begun_ns) / _NS
 
-    def tick(self, now_ns: int, *, may_connect: bool) -> list[Event]:
+    def tick(self, now_ns: int, *, may_connect: bool, may_replace: bool = True) -> list[Event]:
         """Do what is due, without ever waiting; return what there is to tell."""
         with self._lock:
-            return [] if self._stopped or self._over else list(self._step(now_ns, may_connect=may_connect))
+            if self._stopped or self._over:
+                return []
+            return list(self._step(now_ns, may_connect=may_connect, may_replace=may_replace))
 
     def stop(self) -> list[threading.Thread]:
         """Let nothing in any more, drop what is in the slot, and return the threads that are still to end."""
@@ -168,7 +170,7 @@ class Capture:
 
     # What is behind a tick
 
-    def _step(self, now_ns: int, *, may_connect: bool) -> Iterator[Event]:
+    def _step(self, now_ns: int, *, may_connect: bool, may_replace: bool) -> Iterator[Event]:
         attempt = self._attempt
         if attempt is None:
             if may_connect and now_ns >= self._due_ns:
@@ -179,7 +181,7 @@ class Capture:
             yield self._connected(attempt.first_ns)
         if over:
             yield from self._finished(attempt)
-        elif self._live:
+        elif self._live and may_replace:
             yield from self._watched(attempt, now_ns)
 
     def _connect(self) -> Iterator[Event]:

@@ -290,6 +290,27 @@ def test_stopping_ends_every_thread_and_wakes_who_waits() -> None:
     assert cameras.stop()  # twice is as good as once
 
 
+def test_a_program_that_slept_itself_blames_no_camera() -> None:
+    """As after SIGSTOP, a suspended laptop or a starved container: readers get time to catch up."""
+    cameras, _ = captured(Camera.parse("test://100fps?size=32x16", name="a"))
+    now = cameras._ticked_ns
+    assert [cameras._awake(now + ms * 10**6) for ms in (50, 100, 3000, 3050, 3450, 3550)] == [
+        True, True, False, False, False, True,
+    ]  # fmt: skip
+
+
+def test_silence_counts_only_while_the_watch_was_awake() -> None:
+    camera = Camera.parse("test://1fps?size=32x16", name="a", freshness_s=0.1)
+    capture = Capture(camera, changed=lambda: None)
+    capture.tick(time.monotonic_ns(), may_connect=True)
+    wait_for(lambda: capture.waiting)
+    later = time.monotonic_ns() + 10**9
+    assert [e.kind for e in capture.tick(later, may_connect=True, may_replace=False)] == [Kind.CONNECTED]
+    assert [e.kind for e in capture.tick(later, may_connect=True)] == [Kind.REPLACED]
+    for thread in capture.stop():
+        thread.join(5)
+
+
 def test_two_cameras_of_one_name_are_refused() -> None:
     camera = Camera.parse("test://30fps", name="a")
     with pytest.raises(UsageError, match='two cameras are named "a"'):
