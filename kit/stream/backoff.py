@@ -10,8 +10,8 @@ import random
 
 FLOOR_S = 0.05
 BASE_S = 0.5
-QUICK_CAP_S = 2.0
-QUICK_FAILURES = 20
+QUICK_CAP_S = 1.0
+QUICK_FAILURES = 30
 CAP_S = 10.0
 PERMANENT_CAP_S = 60.0
 
@@ -26,7 +26,7 @@ class Backoff:
     def next_s(self, *, permanent: bool) -> float:
         """Count a failure; return a wait between ``FLOOR_S`` and ``BASE_S * 2**failures``, capped.
 
-        The cap is ``QUICK_CAP_S`` for the first ``QUICK_FAILURES``, some 20 s in which most restarts are over, then
+        The cap is ``QUICK_CAP_S`` for the first ``QUICK_FAILURES``, some 15 s in which most restarts are over, then
         ``CAP_S``. It is ``PERMANENT_CAP_S`` where somebody must act before another try can succeed; such a wait is at
         least half of its bound, as jitter to nearly nothing would hammer a camera that counts wrong passwords.
         """

@@ -22,7 +22,7 @@ def test_every_wait_is_within_its_bounds(seed: int, permanents: list[bool]) -> N
 
 
 def test_bounds() -> None:
-    assert [bound_s(n, permanent=False) for n in (0, 1, 2, 19, 20, 10_000)] == [0.5, 1, 2, 2, 10, 10]
+    assert [bound_s(n, permanent=False) for n in (0, 1, 2, 29, 30, 10_000)] == [0.5, 1, 1, 1, 10, 10]
     assert [bound_s(n, permanent=True) for n in (0, 1, 2, 3, 4, 10_000)] == [4, 8, 16, 32, 60, 60]
 
 
