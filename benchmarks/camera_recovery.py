@@ -85,7 +85,7 @@ def opencv_reads(url: str, watched: Watched) -> None:
 def measured(
     reads: Callable[[str, Watched], None], url: str, fail: Callable[[], None], mend: Callable[[], None], rounds: int
 ) -> tuple[list[float], list[float]]:
-    """Return the seconds from each failure to its notice, and from when the server answers again to the next picture."""
+    """Return the seconds from each failure to its notice, and from when the server is back to the next picture."""
     cameras = [Watched() for _ in range(CAMERAS)]
     threads = [threading.Thread(target=reads, args=(url, watched), daemon=True) for watched in cameras]
     for thread in threads:

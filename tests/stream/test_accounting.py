@@ -6,7 +6,7 @@ import random
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -62,8 +62,10 @@ class Books(RuleBasedStateMachine):
 
 
 TestBooks = Books.TestCase
+TestBooks.settings = settings(max_examples=30, stateful_step_count=30)
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 2**32))
 def test_many_threads_at_once_lose_and_invent_nothing(seed: int) -> None:
     accounting = Accounting()

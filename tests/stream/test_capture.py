@@ -84,6 +84,19 @@ def test_the_newest_frame_wins_over_those_that_nobody_took() -> None:
     assert totals.pending == 0
 
 
+def test_a_frame_that_waited_too_long_is_stale() -> None:
+    cameras, _ = captured(Camera.parse("test://1fps?size=64x48", name="slow"))
+    capture = cameras.captures["slow"]
+    with cameras:
+        wait_for(lambda: capture.waiting)
+        time.sleep(0.1)
+        assert capture.take(freshness_s=0.05) is None
+        assert capture.accounting.totals().dropped[Cause.STALE] == 1
+        frame = capture.take(2)
+        assert frame is not None
+        assert frame.number == 1
+
+
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 3), st.floats(0.02, 0.2))
 def test_the_books_balance_whatever_consumers_do(seed: int, consumers: int, life_s: float) -> None:

@@ -17,7 +17,6 @@ import pytest
 from proxy import Proxy
 from rtsp_process import RtspProcess, free_port
 
-from kit.stream.accounting import Cause
 from kit.stream.cameras import Cameras
 from kit.stream.capture import Capture
 from kit.stream.events import Event, Kind
@@ -314,7 +313,7 @@ def test_memory_does_not_grow_with_reconnections(rtsp: RtspProcess) -> None:
         w = watched(door(rtsp.url().replace(str(rtsp.port), str(proxy.port))))
         seen = []
         with w.cameras:
-            for _ in range(8):
+            for _ in range(6):
                 before = w.kinds().count(Kind.LOST)
                 w.until_frames(8)
                 w.frames.clear()
@@ -352,15 +351,3 @@ def test_a_program_ends_in_time_with_a_reader_that_hangs(rtsp: RtspProcess) -> N
     out, _ = program.communicate("\n", timeout=20)
     assert (program.returncode, out) == (0, "stopped True\n")
     assert time.monotonic() - begun < 5
-
-
-def test_frames_that_waited_too_long_are_stale(rtsp: RtspProcess) -> None:
-    w = watched(door(rtsp.url()))
-    with w.cameras:
-        w.until_frames(3)
-        rtsp.freeze()
-        w.until(lambda: w.capture().waiting or Kind.REPLACED in w.kinds())
-        time.sleep(0.2)
-        if w.capture().waiting:
-            assert w.capture().take(freshness_s=0.01) is None
-            assert w.capture().accounting.totals().dropped[Cause.STALE] >= 1
