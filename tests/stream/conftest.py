@@ -22,11 +22,19 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def rtsp(media: Path) -> Iterator[RtspProcess]:
-    """A server of the test's own, which it may freeze and kill."""
+@pytest.fixture(scope="session")
+def server(media: Path) -> Iterator[RtspProcess]:
+    """The server of all tests."""
     pytest.importorskip("aio_rtsp_toolkit", reason="no RTSP server: pip install 'aio-rtsp-toolkit[server]'")
     server = RtspProcess(folder=media, port=free_port())
-    server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def rtsp(server: RtspProcess) -> RtspProcess:
+    """A server that runs; the test may freeze and kill it."""
+    if server.process is None:
+        server.start()
+    server.thaw()
+    return server
