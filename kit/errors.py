@@ -30,7 +30,9 @@
     │   ├── ModelLoadError          51  Triton's own reason, in one line
     │   ├── DownloadError           52
     │   ├── ServerUnavailableError  53  no server can run on this machine
-    │   └── ServerDiedError         54
+    │   ├── ServerDiedError         54
+    │   ├── UnknownModelError       55  the server has no model of this name
+    │   └── ModelContractError      56  a model that frames cannot be sent to as asked
     ├── MissingExtraError           60  an optional dependency is not installed
     └── TargetFileError             61  a target's TOML file is wrong
 
@@ -194,7 +196,7 @@ class BadRepositoryError(RepositoryError):
 
 
 class ServerError(KitError):
-    """Triton could not be started, or ended."""
+    """Triton could not be started, ended, or has not what was asked for."""
 
 
 class PortInUseError(ServerError):
@@ -225,6 +227,18 @@ class ServerDiedError(ServerError):
     """The server ended by itself and could not be brought back."""
 
     exit_code = 54
+
+
+class UnknownModelError(ServerError):
+    """The server that was asked has no model of this name."""
+
+    exit_code = 55
+
+
+class ModelContractError(ServerError):
+    """A server's model takes or gives something else than was asked for."""
+
+    exit_code = 56
 
 
 class MissingExtraError(KitError):

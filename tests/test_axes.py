@@ -27,10 +27,19 @@ from kit.errors import KitError, SourceNotFoundError, UnknownPrecisionError, Unk
 from kit.precision.interface import Precision
 from kit.runtimes.interface import Runtime
 from kit.sources.interface import Source
+from kit.stream.decode.interface import Decoder
+from kit.stream.wire.interface import Wire
 from kit.tasks.interface import Task
 from kit.types import Artifact, Backend, Model, Target
 
-AXES = {"kit.sources": Source, "kit.tasks": Task, "kit.precision": Precision, "kit.runtimes": Runtime}
+AXES = {
+    "kit.sources": Source,
+    "kit.tasks": Task,
+    "kit.precision": Precision,
+    "kit.runtimes": Runtime,
+    "kit.stream.decode": Decoder,
+    "kit.stream.wire": Wire,
+}
 MEMBERS = [(package, name) for package in AXES for name in axis.names(package)]
 TARGETS = [targets.load(name) for name in targets.names()]
 

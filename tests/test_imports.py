@@ -19,7 +19,7 @@ LAYERS = (
     ("kit.axis", "kit.disk", "kit.paths", "kit.progress"),
     ("kit.cache", "kit.graph", "kit.inputs"),
     ("kit.sources", "kit.tasks", "kit.precision", "kit.runtimes", "kit.targets"),
-    ("kit.server",),
+    ("kit.server", "kit.stream"),
     ("kit.stages", "kit.config", "kit.labels", "kit.manifest", "kit.render", "kit.simplify", "kit.spec", "kit.contract",
      "kit.compare"),
     ("kit.report", "kit.repository", "kit.summary", "kit.verify"),
@@ -29,7 +29,7 @@ LAYERS = (
 )  # fmt: skip
 """From the ground up: a module imports from its own layer, without going round, and from those below it."""
 
-AXES = ("kit.sources", "kit.tasks", "kit.precision", "kit.runtimes")
+AXES = ("kit.sources", "kit.tasks", "kit.precision", "kit.runtimes", "kit.stream.decode", "kit.stream.wire")
 HEAVY = ("torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "openvino", "cv2", "PIL", "grpc", "tritonclient",
          "google.protobuf", "numpy", "jinja2", "locust")  # fmt: skip
 """What takes long to import, or is not there on a bare install."""

@@ -1,0 +1,41 @@
+"""Detections as ``kit generate`` serves them: a fixed number of rows, of which the first ``num`` are filled."""
+
+from __future__ import annotations
+
+from kit.stream.decode.interface import Arrays, Reading, Shown
+from kit.stream.results import Detections
+from kit.types import Normalization
+
+_NAMES = frozenset({"num", "boxes", "scores", "classes"})
+
+
+class Served:
+    """The outputs of ``kit.tasks.detect``: NMS is done, boxes are in pixels of the input."""
+
+    name = "detect"
+    task = "detect"
+    rank = 10
+    normalization = Normalization()
+
+    def recognise(self, shown: Shown) -> str | None:
+        """By the four names."""
+        names = {tensor.name for tensor in shown.outputs}
+        return "outputs num, boxes, scores and classes" if names >= _NAMES else None
+
+    def expects(self) -> str:
+        """The four names."""
+        return "outputs num, boxes, scores and classes"
+
+    def decode(self, arrays: Arrays, reading: Reading) -> Detections:
+        """Read the first ``num`` rows and map their boxes to the source."""
+        import numpy as np
+
+        count = int(arrays["num"].reshape(-1)[0])
+        return Detections(
+            boxes=reading.letterbox.to_source(arrays["boxes"][:count].astype(np.float32, copy=False)),
+            scores=arrays["scores"][:count].astype(np.float32, copy=False),
+            classes=arrays["classes"][:count].astype(np.int32, copy=False),
+        )
+
+
+MEMBER = Served()

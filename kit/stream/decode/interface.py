@@ -1,0 +1,58 @@
+"""What a decoder knows: to recognise a model's outputs, and to turn them into what they mean in the source frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+from kit.stream.letterbox import Letterbox
+from kit.stream.results import Output
+from kit.types import Normalization, Tensor, Thresholds
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Arrays: TypeAlias = "Mapping[str, npt.NDArray[np.generic]]"
+"""A model's outputs for one frame, by name, without the batch dimension."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What a model shows of itself: its outputs for one frame (without the batch) and its input's size in pixels."""
+
+    outputs: tuple[Tensor, ...]
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a frame's outputs are read with."""
+
+    letterbox: Letterbox
+    thresholds: Thresholds
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """One layout of outputs.
+
+    ``task`` is what a user calls it; several layouts may be of one task. ``rank`` orders recognition.
+    ``normalization`` is assumed where the input takes floats and nobody says how they are made of pixels.
+    """
+
+    name: str
+    task: str
+    rank: int
+    normalization: Normalization
+
+    def recognise(self, shown: Shown) -> str | None:
+        """Return what the outputs were recognised by, or None where they are something else."""
+
+    def expects(self) -> str:
+        """Say in a phrase what outputs this decoder takes, for messages."""
+
+    def decode(self, arrays: Arrays, reading: Reading) -> Output:
+        """Return what the outputs mean. Raises ``KeyError`` or ``ValueError`` where they are others."""
