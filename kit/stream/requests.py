@@ -40,6 +40,7 @@ _REFUSED_PAUSE_S = 1.0
 _SILENCE_S = 2.0
 """After so long without any answer a connection may be dead without a word: https://grpc.io/docs/guides/keepalive."""
 _CANCEL_S = 1.0
+_SAID_AGAIN_S = 60.0
 
 _LOSES_SESSION = frozenset(
     {Trouble.UNREACHABLE, Trouble.NOT_READY, Trouble.UNKNOWN_MODEL, Trouble.MISFIT, Trouble.REGION, Trouble.DENIED}
@@ -94,6 +95,7 @@ class Dispatcher:
         self._without = dict.fromkeys(options.without_wires, "not wanted")
         self._refusal: KitError | None = None
         self._said, self._trouble, self._version = "", "", ""
+        self._said_s = 0.0
         self._heard_ns = time.monotonic_ns()
         self._replies: queue.SimpleQueue[tuple[_Flight, int] | None] = queue.SimpleQueue()
         self._sender = threading.Thread(target=self._send_forever, name="kit-stream-send", daemon=True)
@@ -311,6 +313,7 @@ class Dispatcher:
             self._heard_ns = received_ns
             flight.session.succeeded = True
             self._pace.succeeded()
+            self._trouble = ""
             before, self._version = self._version, version
         if before and before != version:
             self._on_event(
@@ -393,10 +396,11 @@ class Dispatcher:
         self._on_drop(Dropped(frame=frame, cause=cause, reason=reason))
 
     def _say(self, change: Change, text: str) -> None:
-        """Tell an event once, until another one is told."""
+        """Tell an event, and the same one not again soon."""
+        now_s = time.monotonic()
         with self._changed:
-            if text == self._said:
+            if text == self._said and now_s < self._said_s + _SAID_AGAIN_S:
                 return
-            self._said = text
+            self._said, self._said_s = text, now_s
             self._trouble = "" if change is Change.READY else text
         self._on_event(ServerEvent(change=change, text=text))

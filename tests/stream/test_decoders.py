@@ -1,0 +1,169 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kit.errors import ModelContractError, UnknownTaskError
+from kit.stream import decode
+from kit.stream.decode.interface import Reading, Shown
+from kit.stream.letterbox import Letterbox
+from kit.stream.results import Classification, Detections, Segmentation, Tensors
+from kit.tasks import _suppression
+from kit.types import DataType, Tensor, Thresholds
+
+SQUARE = Letterbox(source_width=100, source_height=100, input_width=100, input_height=100)
+WIDE = Letterbox(source_width=200, source_height=100, input_width=100, input_height=100)
+
+
+def tensor(name: str, dtype: str, *shape: int) -> Tensor:
+    return Tensor(name=name, dtype=DataType(dtype), shape=shape)
+
+
+def chosen(*outputs: Tensor, task: str | None = None) -> str:
+    return decode.choose(Shown(outputs=outputs, height=64, width=64), task)[0].name
+
+
+def reading(box: Letterbox = SQUARE, **limits: float) -> Reading:
+    return Reading(letterbox=box, thresholds=Thresholds(**limits))  # type: ignore[arg-type]
+
+
+SERVED = (
+    tensor("num", "INT32", 1), tensor("boxes", "FP32", 100, 4), tensor("scores", "FP32", 100),
+    tensor("classes", "INT32", 100),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outputs", "name"),
+    [
+        (SERVED, "detect"),
+        ((tensor("output0", "FP32", 84, 8400),), "yolo"),
+        ((tensor("output0", "FP16", 14, -1),), "yolo"),
+        ((tensor("probabilities", "FP32", 10),), "classify"),
+        ((tensor("logits", "FP32", 1000),), "classify"),
+        ((tensor("classes", "UINT8", 64, 64),), "segment"),
+        ((tensor("scores", "FP32", 21, 64, 64),), "segment"),
+        ((tensor("out", "FP32", 21, 16, 16), tensor("aux", "FP32", 21, 16, 16)), "segment"),
+        ((tensor("a", "FP32", 7, 7), tensor("b", "INT64", 1)), "raw"),
+        ((tensor("one", "FP32", 1),), "raw"),
+        ((tensor("maps", "FP32", 3, 60, 60),), "raw"),
+    ],
+)
+def test_outputs_are_recognised(outputs: tuple[Tensor, ...], name: str) -> None:
+    assert chosen(*outputs) == name
+
+
+def test_a_user_may_know_better() -> None:
+    assert chosen(tensor("embedding", "FP32", 512), task="raw") == "raw"
+    with pytest.raises(UnknownTaskError, match='did you mean "detect"'):
+        chosen(*SERVED, task="detcet")
+    with pytest.raises(ModelContractError, match=r"segment takes .* this model gives num INT32 \[1\].*--task raw"):
+        chosen(*SERVED, task="segment")
+
+
+@st.composite
+def heads(draw: st.DrawFn) -> np.ndarray:
+    """Heads [4 + C, A] with many overlaps and ties."""
+    classes, anchors = draw(st.integers(1, 4)), draw(st.integers(5, 60))
+    generator = np.random.default_rng(draw(st.integers(0, 10**6)))
+    sizes = generator.choice([8.0, 10.0, 30.0], (2, anchors))
+    centres = generator.choice(np.arange(10, 90, draw(st.sampled_from([2, 5, 20]))), (2, anchors))
+    scores = np.round(generator.random((classes, anchors)) ** 2, draw(st.sampled_from([1, 2, 5])))
+    return np.concatenate([centres, sizes, scores]).astype(np.float32)
+
+
+@given(heads(), st.sampled_from([0.1, 0.25, 0.5]), st.sampled_from([0.1, 0.45, 0.7]), st.sampled_from([1, 5, 100]))
+@settings(deadline=None)
+def test_a_raw_head_is_read_as_the_served_graph_reads_it(head: np.ndarray, score: float, iou: float, most: int) -> None:
+    limits = Thresholds(score=score, iou=iou, max_detections=most)
+    expected = _suppression.frames(head[np.newaxis], limits, min(head.shape[1], max(1000, most)))
+    served = decode.get("detect").decode({name: rows[0] for name, rows in expected.items()}, reading())
+    found = decode.get("yolo").decode({"output0": head}, Reading(letterbox=SQUARE, thresholds=limits))
+    assert isinstance(found, Detections)
+    assert isinstance(served, Detections)
+    assert np.array_equal(found.scores, served.scores)
+    assert np.array_equal(found.classes, served.classes)
+    assert np.allclose(found.boxes, served.boxes)
+
+
+def test_a_head_of_half_precision_is_read() -> None:
+    head = np.array([[50], [50], [20], [20], [0.9]], np.float16)
+    found = decode.get("yolo").decode({"y": head}, reading(WIDE))
+    assert isinstance(found, Detections)
+    assert found.boxes.tolist() == [[80, 30, 120, 70]]  # the wide frame was halved and lies 25 pixels down
+
+
+@pytest.mark.parametrize("shape", [(4, 20), (20,), (2, 6, 20)])
+def test_a_head_of_another_shape_is_an_error(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"not \[4 \+ classes, anchors\]"):
+        decode.get("yolo").decode({"y": np.zeros(shape, np.float32)}, reading())
+
+
+def test_nothing_found_is_an_answer() -> None:
+    found = decode.get("yolo").decode({"y": np.zeros((6, 20), np.float32)}, reading())
+    assert isinstance(found, Detections)
+    assert (len(found), found.boxes.shape) == (0, (0, 4))
+
+
+class TestClassify:
+    def test_probabilities_stay_and_scores_become_some(self) -> None:
+        given = np.array([0.2, 0.5, 0.3], np.float32)
+        kept = decode.get("classify").decode({"y": given}, reading())
+        assert isinstance(kept, Classification)
+        assert np.array_equal(kept.probabilities, given)
+        made = decode.get("classify").decode({"y": np.array([1, 3, 900], np.float32)}, reading())
+        assert isinstance(made, Classification)
+        assert made.probabilities.tolist() == [0, 0, 1]
+        assert made.top(2) == ((2, 1.0), (0, 0.0))
+
+    def test_what_the_kit_serves_is_never_changed(self) -> None:
+        several = np.array([0.9, 0.8], np.float32)
+        kept = decode.get("classify").decode({"probabilities": several}, reading())
+        assert isinstance(kept, Classification)
+        assert np.array_equal(kept.probabilities, several)
+
+
+class TestSegment:
+    def test_the_padding_is_cut_off_and_the_rest_grows_to_the_source(self) -> None:
+        classes = np.zeros((100, 100), np.uint8)
+        classes[25:75, 50:] = 3
+        found = decode.get("segment").decode({"classes": classes}, reading(WIDE))
+        assert isinstance(found, Segmentation)
+        assert found.classes.shape == (50, 100)
+        whole = found.at_source()
+        assert whole.shape == (100, 200)
+        assert (whole[:, 100:] == 3).all()
+        assert (whole[:, :100] == 0).all()
+
+    def test_the_largest_score_wins(self) -> None:
+        scores = np.zeros((300, 10, 10), np.float32)
+        scores[299] = 1
+        found = decode.get("segment").decode({"scores": scores}, reading())
+        assert isinstance(found, Segmentation)
+        assert found.classes.dtype == np.int32
+        assert (found.classes == 299).all()
+
+    @pytest.mark.parametrize(("low", "high"), [(0.1, 0.9), (-4.0, 5.0)])
+    def test_one_channel_is_a_mask(self, low: float, high: float) -> None:
+        scores = np.full((1, 10, 10), low, np.float32)
+        scores[0, 5:] = high
+        found = decode.get("segment").decode({"mask": scores}, reading())
+        assert isinstance(found, Segmentation)
+        assert found.classes.tolist() == [[0] * 10] * 5 + [[1] * 10] * 5
+
+
+@given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 90), st.integers(1, 90))
+def test_every_pixel_of_the_source_has_the_class_that_lies_over_its_centre(
+    h: int, w: int, rows: int, cols: int
+) -> None:
+    numbered = np.arange(h * w, dtype=np.int32).reshape(h, w)
+    whole = Segmentation(classes=numbered, source_width=cols, source_height=rows).at_source()
+    for row, column in ((0, 0), (rows - 1, cols - 1), (rows // 2, cols // 3)):
+        assert whole[row, column] == numbered[int((row + 0.5) * h / rows), int((column + 0.5) * w / cols)]
+
+
+def test_raw_hands_on() -> None:
+    given = {"a": np.arange(3)}
+    found = decode.get("raw").decode(given, reading())
+    assert isinstance(found, Tensors)
+    assert found.arrays == given
