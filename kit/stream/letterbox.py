@@ -62,6 +62,16 @@ class Letterbox:
         )
         return inside
 
+    def cut(self, maps: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Return the part [..., h, w] of maps over the input, of any resolution, that shows the frame."""
+        rows, columns = maps.shape[-2:]
+        (width, height), (left, top) = self.size, self.offset
+        down, across = rows / self.input_height, columns / self.input_width
+        first, begin = min(round(top * down), rows - 1), min(round(left * across), columns - 1)
+        last, end = round((top + height) * down), round((left + width) * across)
+        shown: npt.NDArray[np.generic] = maps[..., first : max(first + 1, last), begin : max(begin + 1, end)]
+        return shown
+
     def _factors(self) -> npt.NDArray[np.float32]:
         width, height = self.size
         return _twice((width / self.source_width, height / self.source_height))

@@ -9,13 +9,15 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from kit.stream.types import Frame
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+_Element = TypeVar("_Element", bound="np.generic")
 
 
 class Cause(enum.Enum):
@@ -52,6 +54,27 @@ class Detections:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Instances(Detections):
+    """Objects with masks: ``masks`` ``[K, h, w]`` uint8, of the frame only, at the network's resolution."""
+
+    masks: npt.NDArray[np.uint8]
+    source_width: int
+    source_height: int
+
+    def mask_at_source(self, index: int) -> npt.NDArray[np.uint8]:
+        """Return an object's mask ``[H, W]`` in pixels of the source frame: 1 where it is."""
+        return spread(self.masks[index], self.source_height, self.source_width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Poses(Detections):
+    """Objects with keypoints."""
+
+    keypoints: npt.NDArray[np.float32]
+    """``[K, P, 3]``: x and y in pixels of the source frame, inside it, and visibility from 0 to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Classification:
     """How likely each class is: ``probabilities`` ``[C]`` float32, 0 to 1."""
 
@@ -69,19 +92,20 @@ class Classification:
 class Segmentation:
     """A class for each pixel: ``classes`` ``[h, w]`` uint8 or int32, of the frame only, at the network's resolution."""
 
-    classes: npt.NDArray[np.uint8] | npt.NDArray[np.int32]
+    classes: npt.NDArray[np.integer[Any]]
     source_width: int
     source_height: int
 
-    def at_source(self) -> npt.NDArray[np.uint8] | npt.NDArray[np.int32]:
+    def at_source(self) -> npt.NDArray[np.integer[Any]]:
         """Return the classes ``[H, W]`` of the source frame's pixels: each that of the nearest."""
-        import numpy as np
+        return spread(self.classes, self.source_height, self.source_width)
 
-        height, width = self.classes.shape
-        rows = (np.arange(self.source_height) * 2 + 1) * height // (2 * self.source_height)
-        columns = (np.arange(self.source_width) * 2 + 1) * width // (2 * self.source_width)
-        spread: npt.NDArray[np.uint8] | npt.NDArray[np.int32] = self.classes[rows[:, None], columns[None, :]]
-        return spread
+
+@dataclass(frozen=True, kw_only=True)
+class Embedding:
+    """A picture as a point: ``vector`` ``[D]`` float32."""
+
+    vector: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +115,17 @@ class Tensors:
     arrays: Mapping[str, npt.NDArray[np.generic]]
 
 
-Output: TypeAlias = "Detections | Classification | Segmentation | Tensors"
+Output: TypeAlias = "Detections | Classification | Segmentation | Embedding | Tensors"
+
+
+def spread(values: npt.NDArray[_Element], height: int, width: int) -> npt.NDArray[_Element]:
+    """Return a map ``[height, width]`` in which each pixel has the value ``[h, w]`` that lies over its centre."""
+    import numpy as np
+
+    rows = (np.arange(height) * 2 + 1) * values.shape[0] // (2 * height)
+    columns = (np.arange(width) * 2 + 1) * values.shape[1] // (2 * width)
+    nearest: npt.NDArray[_Element] = values[rows[:, None], columns[None, :]]
+    return nearest
 
 
 @dataclass(frozen=True, kw_only=True)

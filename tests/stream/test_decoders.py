@@ -7,7 +7,7 @@ from kit.errors import ModelContractError, UnknownTaskError
 from kit.stream import decode
 from kit.stream.decode.interface import Reading, Shown
 from kit.stream.letterbox import Letterbox
-from kit.stream.results import Classification, Detections, Segmentation, Tensors
+from kit.stream.results import Classification, Detections, Embedding, Instances, Poses, Segmentation, Tensors
 from kit.tasks import _suppression
 from kit.types import DataType, Tensor, Thresholds
 
@@ -37,6 +37,10 @@ SERVED = (
     ("outputs", "name"),
     [
         (SERVED, "detect"),
+        ((*SERVED, tensor("masks", "UINT8", 100, 16, 16)), "instances"),
+        ((*SERVED, tensor("keypoints", "FP32", 100, 17, 3)), "pose"),
+        ((tensor("embedding", "FP32", 512),), "embed"),
+        ((tensor("classes", "UINT8", 60, 60),), "segment"),
         ((tensor("output0", "FP32", 84, 8400),), "yolo"),
         ((tensor("output0", "FP16", 14, -1),), "yolo"),
         ((tensor("probabilities", "FP32", 10),), "classify"),
@@ -121,6 +125,43 @@ class TestClassify:
         kept = decode.get("classify").decode({"probabilities": several}, reading())
         assert isinstance(kept, Classification)
         assert np.array_equal(kept.probabilities, several)
+
+
+def served(count: int, **more: np.ndarray) -> dict[str, np.ndarray]:
+    boxes = np.tile(np.array([10, 30, 60, 70], np.float32), (5, 1))
+    rows = {"num": np.array([count]), "boxes": boxes, "scores": np.full(5, 0.5), "classes": np.full(5, 2)}
+    return {**rows, **more}
+
+
+def test_masks_are_cut_as_the_frame_lies_and_grow_with_it() -> None:
+    masks = np.zeros((5, 25, 25), np.uint8)  # a quarter of the input
+    masks[0, :12] = 1
+    found = decode.get("instances").decode(served(2, masks=masks), reading(WIDE))
+    assert isinstance(found, Instances)
+    assert found.boxes[0].tolist() == [20, 10, 120, 90]
+    assert found.masks.shape == (2, 13, 25) or found.masks.shape == (2, 12, 25)
+    whole = found.mask_at_source(0)
+    assert whole.shape == (100, 200)
+    assert whole[:45].all()
+    assert not whole[55:].any()
+    assert not found.mask_at_source(1).any()
+
+
+def test_keypoints_are_mapped_as_boxes_are() -> None:
+    keypoints = np.zeros((5, 2, 3), np.float32)
+    keypoints[0] = [[10, 30, 1], [60, 99, 0.5]]
+    found = decode.get("pose").decode(served(1, keypoints=keypoints), reading(WIDE))
+    assert isinstance(found, Poses)
+    assert found.keypoints.tolist() == [[[20, 10, 1], [120, 100, 0.5]]]  # the second lay below the frame
+    empty = decode.get("pose").decode(served(0, keypoints=keypoints), reading(WIDE))
+    assert isinstance(empty, Poses)
+    assert empty.keypoints.shape == (0, 2, 3)
+
+
+def test_an_embedding_is_handed_on() -> None:
+    found = decode.get("embed").decode({"embedding": np.arange(4, dtype=np.float16)}, reading())
+    assert isinstance(found, Embedding)
+    assert found.vector.tolist() == [0, 1, 2, 3]
 
 
 class TestSegment:

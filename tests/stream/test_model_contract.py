@@ -97,7 +97,7 @@ def test_two_inputs_are_one_too_many() -> None:
 
 
 def test_a_task_that_is_none_is_refused_with_those_that_are() -> None:
-    with pytest.raises(UnknownTaskError, match="choose from classify, detect, raw, segment"):
+    with pytest.raises(UnknownTaskError, match="choose from classify, detect, embed, instances, pose, raw, segment"):
         read(task="detection")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit.stream.decode.interface import Arrays, Reading, Shown
+from kit.stream.decode.interface import Arrays, Reading, Shown, rows
 from kit.stream.results import Detections
 from kit.types import Normalization
 
@@ -28,14 +28,7 @@ class Served:
 
     def decode(self, arrays: Arrays, reading: Reading) -> Detections:
         """Read the first ``num`` rows and map their boxes to the source."""
-        import numpy as np
-
-        count = int(arrays["num"].reshape(-1)[0])
-        return Detections(
-            boxes=reading.letterbox.to_source(arrays["boxes"][:count].astype(np.float32, copy=False)),
-            scores=arrays["scores"][:count].astype(np.float32, copy=False),
-            classes=arrays["classes"][:count].astype(np.int32, copy=False),
-        )
+        return rows(arrays, reading.letterbox)
 
 
 MEMBER = Served()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from kit.stream.letterbox import Letterbox
-from kit.stream.results import Output
+from kit.stream.results import Detections, Output
 from kit.types import Normalization, Tensor, Thresholds
 
 if TYPE_CHECKING:
@@ -33,6 +33,18 @@ class Reading:
 
     letterbox: Letterbox
     thresholds: Thresholds
+
+
+def rows(arrays: Arrays, letterbox: Letterbox) -> Detections:
+    """Return the first ``num`` rows of the outputs that ``kit.tasks.detect`` serves, in pixels of the source."""
+    import numpy as np
+
+    count = int(arrays["num"].reshape(-1)[0])
+    return Detections(
+        boxes=letterbox.to_source(arrays["boxes"][:count].astype(np.float32, copy=False)),
+        scores=arrays["scores"][:count].astype(np.float32, copy=False),
+        classes=arrays["classes"][:count].astype(np.int32, copy=False),
+    )
 
 
 @runtime_checkable

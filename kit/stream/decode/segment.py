@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 _MAP = frozenset({DataType.UINT8, DataType.INT32, DataType.INT64})
 _BINARY = 0.5
-_MOST_BYTES = 255
+_MOST_IN_UINT8 = 256
+_SERVED = frozenset({"classes", "scores"})
 
 
 class Segment:
-    """One output as wide and high as the input, or a whole fraction of it."""
+    """One output as wide and high as the input, or a whole fraction of it; the kit's own may have any size."""
 
     name = "segment"
     task = "segment"
@@ -40,19 +41,12 @@ class Segment:
         """Take the largest score, and cut off what was padded."""
         import numpy as np
 
-        values = next(iter(arrays.values()))
-        classes = _classes(values)
-        box = reading.letterbox
-        rows, columns = classes.shape
-        (width, height), (left, top) = box.size, box.offset
-        across, down = columns / box.input_width, rows / box.input_height
-        cut = classes[
-            round(top * down) : max(round(top * down) + 1, round((top + height) * down)),
-            round(left * across) : max(round(left * across) + 1, round((left + width) * across)),
-        ]
+        box, classes = reading.letterbox, _classes(next(iter(arrays.values())))
         smallest = np.uint8 if classes.dtype == np.uint8 else np.int32
         return Segmentation(
-            classes=cut.astype(smallest, copy=False), source_width=box.source_width, source_height=box.source_height
+            classes=box.cut(classes).astype(smallest, copy=False),
+            source_width=box.source_width,
+            source_height=box.source_height,
         )
 
 
@@ -64,7 +58,8 @@ def _is_map(tensor: Tensor, shown: Shown) -> bool:
     else:
         return False
     return len(squeezed) == 2 and all(
-        part > 1 and whole % part == 0 for part, whole in zip(squeezed, (shown.height, shown.width), strict=True)
+        part > 1 and (tensor.name in _SERVED or whole % part == 0)
+        for part, whole in zip(squeezed, (shown.height, shown.width), strict=True)
     )
 
 
@@ -80,7 +75,7 @@ def _classes(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         probable = bool(scores.min() >= 0 and scores.max() <= 1)
         classes = (scores > (_BINARY if probable else 0)).astype(np.uint8)
     else:
-        classes = values.argmax(axis=0).astype(np.uint8 if values.shape[0] <= _MOST_BYTES else np.int32)
+        classes = values.argmax(axis=0).astype(np.uint8 if values.shape[0] <= _MOST_IN_UINT8 else np.int32)
     return classes
 
 
