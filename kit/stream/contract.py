@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kit.errors import ModelContractError, UnknownModelError, suggestion
@@ -41,7 +41,7 @@ class ModelContract:
     """Everything that a request is made and an answer is read with. ``decoder`` is a member of ``kit.stream.decode``.
 
     ``outputs`` are without the batch. ``reason`` says what the outputs were recognised by. ``extensions`` are the
-    server's own words for what it offers.
+    server's own words for what it offers, ``labelled`` is the output whose places have names.
     """
 
     model: str
@@ -55,6 +55,7 @@ class ModelContract:
     thresholds: Thresholds
     server: str
     extensions: tuple[str, ...]
+    labelled: str = ""
 
 
 def read(channel: Channel, options: ModelOptions, timeout_s: float) -> ModelContract:
@@ -72,7 +73,8 @@ def read(channel: Channel, options: ModelOptions, timeout_s: float) -> ModelCont
             raise
         raise UnknownModelError(_unknown(channel, options, timeout_s)) from error
     told = config.parameters["kit_task"].string_value if "kit_task" in config.parameters else None
-    return interpret(metadata, options, told=told, server=server)
+    labelled = next((output.name for output in config.output if output.label_filename), "")
+    return replace(interpret(metadata, options, told=told, server=server), labelled=labelled)
 
 
 def interpret(metadata: Any, options: ModelOptions, *, told: str | None, server: Any) -> ModelContract:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.errors import KitError
 from kit.stream import framing, session
+from kit.stream.announcer import Announcer
 from kit.stream.channel import Channel
 from kit.stream.contract import ModelOptions
 from kit.stream.failures import CLOSED, CallFailedError, Failure, Trouble, of_call
@@ -40,7 +41,6 @@ _REFUSED_PAUSE_S = 1.0
 _SILENCE_S = 2.0
 """After so long without any answer a connection may be dead without a word: https://grpc.io/docs/guides/keepalive."""
 _CANCEL_S = 1.0
-_SAID_AGAIN_S = 60.0
 
 _LOSES_SESSION = frozenset(
     {Trouble.UNREACHABLE, Trouble.NOT_READY, Trouble.UNKNOWN_MODEL, Trouble.MISFIT, Trouble.REGION, Trouble.DENIED}
@@ -86,7 +86,7 @@ class Dispatcher:
         on_event: Callable[[ServerEvent], None] = lambda _: None,
     ) -> None:
         self._channel, self._options = channel, options
-        self._on_result, self._on_drop, self._on_event = on_result, on_drop, on_event
+        self._on_result, self._on_drop, self._announcer = on_result, on_drop, Announcer(on_event)
         self._ledger = Ledger(per_camera=options.per_camera, overall=options.overall, freshness_s=options.freshness_s)
         self._changed = self._ledger.changed  # one lock: what is below is read and written under it
         self._pace = Pace()
@@ -94,8 +94,8 @@ class Dispatcher:
         self._calls: dict[_Flight, grpc.Future] = {}
         self._without = dict.fromkeys(options.without_wires, "not wanted")
         self._refusal: KitError | None = None
-        self._said, self._trouble, self._version = "", "", ""
-        self._said_s = 0.0
+        self._version = ""
+        self._labels: tuple[str, ...] = ()
         self._heard_ns = time.monotonic_ns()
         self._replies: queue.SimpleQueue[tuple[_Flight, int] | None] = queue.SimpleQueue()
         self._sender = threading.Thread(target=self._send_forever, name="kit-stream-send", daemon=True)
@@ -152,6 +152,11 @@ class Dispatcher:
         """What became of the frames so far."""
         return self._ledger.counts
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes' names, from the server; none while it was never reached, or where it knows none."""
+        return self._labels
+
     def close(self) -> None:
         """Take no more frames, wait for what is under way (``drain_s`` at most), and end. May be called twice."""
         for frame in self._ledger.close():
@@ -173,7 +178,7 @@ class Dispatcher:
     def _why_waiting(self, camera: str) -> tuple[Cause, str]:
         """Return why a camera's waiting frame could not be sent yet; the lock is held."""
         if self._session is None or time.monotonic() < self._pace.not_before_s:
-            return Cause.SERVER_ERROR, self._trouble or "the server does not answer yet"
+            return Cause.SERVER_ERROR, self._announcer.trouble or "the server does not answer yet"
         if self._ledger.full(camera):
             return Cause.IN_FLIGHT, "as many requests as allowed are under way"
         return Cause.SUPERSEDED, "a newer frame came before its turn"
@@ -183,7 +188,9 @@ class Dispatcher:
     def _send_forever(self) -> None:
         while not self._ledger.closed:
             for frame in self._ledger.stale():
-                self._on_drop(Dropped(frame=frame, cause=Cause.STALE, reason=self._trouble or "it waited too long"))
+                self._on_drop(
+                    Dropped(frame=frame, cause=Cause.STALE, reason=self._announcer.trouble or "it waited too long")
+                )
             with self._changed:
                 due_s = self._pace.not_before_s - time.monotonic()
                 current = self._session
@@ -226,11 +233,11 @@ class Dispatcher:
                 self._refusal = error
                 self._pace.failed(time.monotonic(), least_s=_REFUSED_PAUSE_S)
                 self._changed.notify_all()
-            self._say(Change.REFUSED, str(error))
+            self._announcer.say(Change.REFUSED, str(error))
             return
         self._heard_ns = time.monotonic_ns()
         self._use(made)
-        self._say(Change.READY, made.describe())
+        self._announcer.say(Change.READY, made.describe())
 
     def _waiting_for_server(self, failure: Failure) -> None:
         with self._changed:
@@ -239,14 +246,14 @@ class Dispatcher:
             text = (
                 f"{self._options.model.model} at {self._channel.url} does not answer ({failure.text}); waiting for it"
             )
-            self._say(Change.WAITING, text)
+            self._announcer.say(Change.WAITING, text)
 
     def _send(self, frame: Frame, current: Session) -> None:
         left_s = self._ledger.left_s(frame)
         try:
             parcel = current.pack(frame.image)
         except KitError as error:
-            self._say(Change.REFUSED, str(error))
+            self._announcer.say(Change.REFUSED, str(error))
             self._over(frame, Cause.SERVER_ERROR, str(error))
             with self._changed:
                 self._refusal = error
@@ -303,9 +310,7 @@ class Dispatcher:
         try:
             self._on_result(result)
         except Exception as error:  # noqa: BLE001 (whatever the reader does, the camera goes on)
-            self._on_event(
-                ServerEvent(change=Change.SINK, text=f"a result was not taken: {type(error).__name__}: {error}")
-            )
+            self._announcer.note(Change.SINK, f"a result was not taken: {type(error).__name__}: {error}")
         self._ledger.over(flight.frame, None)
 
     def _succeeded(self, flight: _Flight, version: str, received_ns: int) -> None:
@@ -313,14 +318,11 @@ class Dispatcher:
             self._heard_ns = received_ns
             flight.session.succeeded = True
             self._pace.succeeded()
-            self._trouble = ""
+            self._announcer.trouble = ""
             before, self._version = self._version, version
         if before and before != version:
-            self._on_event(
-                ServerEvent(
-                    change=Change.VERSION, text=f"{flight.session.contract.model}: version {before} -> {version}"
-                )
-            )
+            text = f"{flight.session.contract.model}: version {before} -> {version}"
+            self._announcer.note(Change.VERSION, text)
             self._lose(flight.session)
 
     def _failed(self, flight: _Flight, failure: Failure) -> None:
@@ -352,7 +354,7 @@ class Dispatcher:
             return
         with self._changed:
             self._pace.failed(time.monotonic())
-        self._say(Change.TROUBLE, f"{self._options.model.model} failed: {failure.text}")
+        self._announcer.say(Change.TROUBLE, f"{self._options.model.model} failed: {failure.text}")
 
     # Both.
 
@@ -365,14 +367,14 @@ class Dispatcher:
                 self._pace.failed(time.monotonic())
         self._use(None)
         if failure is not None:
-            self._say(Change.WAITING, f"{self._options.model.model} at {self._channel.url}: {failure.text}")
+            self._announcer.say(Change.WAITING, f"{self._options.model.model} at {self._channel.url}: {failure.text}")
 
     def _use(self, new: Session | None) -> None:
         """Replace the session; the old one ends with its last request."""
         with self._changed:
             old, self._session = self._session, new
             if new is not None:
-                self._refusal = None
+                self._refusal, self._labels = None, new.labels
                 self._pace.not_before_s = 0.0
             done = old is not None and not old.users
             if old is not None:
@@ -394,13 +396,3 @@ class Dispatcher:
         """Give a frame that was under way up."""
         self._ledger.over(frame, cause)
         self._on_drop(Dropped(frame=frame, cause=cause, reason=reason))
-
-    def _say(self, change: Change, text: str) -> None:
-        """Tell an event, and the same one not again soon."""
-        now_s = time.monotonic()
-        with self._changed:
-            if text == self._said and now_s < self._said_s + _SAID_AGAIN_S:
-                return
-            self._said, self._said_s = text, now_s
-            self._trouble = "" if change is Change.READY else text
-        self._on_event(ServerEvent(change=change, text=text))
