@@ -1,7 +1,8 @@
 """What a frame costs the client in CPU time, from the decoded frame to the parsed result.
 
 The peer is a plain loop with tritonclient, as NVIDIA's own image client has it: letterbox, to float, to NCHW, send as
-FP32, wait, read the arrays. Ours is ``kit.stream``: the same frames to the same server, by each wire. The models answer
+FP32, wait, read the arrays (``plain UINT8``: the same with the kit's own contract, which shows what the framing by hand
+gains). Ours is ``kit.stream``: the same frames to the same server, by each wire. The models answer
 with fixed detections and compute nothing, so that the server does not count; all are measured in turns in one run, and
 the ratio is that of the medians.
 
@@ -95,8 +96,8 @@ def write_repository(folder: Path, side: int) -> None:
         )
 
 
-def plain(url: str, side: int, images: list[Any], pause_s: float) -> None:
-    """Send frames as tritonclient's examples do, one after another."""
+def plain(url: str, model: str, side: int, images: list[Any], pause_s: float) -> None:
+    """Send frames as tritonclient's examples do, one after another: to ``floats``, or as they are to ``frames``."""
     import tritonclient.grpc as triton
 
     with triton.InferenceServerClient(url) as client:
@@ -108,10 +109,13 @@ def plain(url: str, side: int, images: list[Any], pause_s: float) -> None:
             top, left = (side - size[1]) // 2, (side - size[0]) // 2
             canvas = np.full((side, side, 3), 114, np.uint8)
             canvas[top : top + size[1], left : left + size[0]] = cv2.resize(image, size)
-            batch = np.ascontiguousarray((canvas.astype(np.float32) / 255).transpose(2, 0, 1)[np.newaxis])
-            tensor = triton.InferInput("images", batch.shape, "FP32")
+            if model == "floats":
+                batch = np.ascontiguousarray((canvas.astype(np.float32) / 255).transpose(2, 0, 1)[np.newaxis])
+            else:
+                batch = canvas[np.newaxis]
+            tensor = triton.InferInput("images", batch.shape, "FP32" if model == "floats" else "UINT8")
             tensor.set_data_from_numpy(batch)
-            answer = client.infer("floats", [tensor])
+            answer = client.infer(model, [tensor])
             count = int(answer.as_numpy("num")[0, 0])
             boxes = (answer.as_numpy("boxes")[0, :count] - [left, top, left, top]) / scale
             scores, classes = answer.as_numpy("scores")[0, :count], answer.as_numpy("classes")[0, :count]
@@ -157,7 +161,8 @@ def main() -> None:
         with embedded.running(ServerOptions(repository=Path(folder))) as server:
             url = server.grpc_url
             sides: dict[str, Callable[[list[Any]], None]] = {
-                "plain FP32 NCHW": lambda i: plain(url, options.input, i, pause_s),
+                "plain FP32 NCHW": lambda i: plain(url, "floats", options.input, i, pause_s),
+                "plain UINT8": lambda i: plain(url, "frames", options.input, i, pause_s),
                 "FP32": lambda i: streamed(url, "floats", frozenset({"shm"}), i, pause_s),
                 "UINT8": lambda i: streamed(url, "frames", frozenset({"shm"}), i, pause_s),
                 "shared memory": lambda i: streamed(url, "frames", frozenset(), i, pause_s),

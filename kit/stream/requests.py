@@ -224,8 +224,8 @@ class Dispatcher:
                 without=self._without,
             )
         except CallFailedError as error:
-            if error.failure.trouble is Trouble.DEADLINE:
-                self._channel.reset()
+            if error.failure.trouble in (Trouble.DEADLINE, Trouble.UNREACHABLE):
+                self._channel.reset()  # our own pace is quicker than gRPC's
             self._waiting_for_server(error.failure)
             return
         except KitError as error:
