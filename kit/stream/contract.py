@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from kit.errors import ModelContractError, UnknownModelError, suggestion
@@ -41,7 +41,7 @@ class ModelContract:
     """Everything that a request is made and an answer is read with. ``decoder`` is a member of ``kit.stream.decode``.
 
     ``outputs`` are without the batch. ``reason`` says what the outputs were recognised by. ``extensions`` are the
-    server's own words for what it offers, ``labelled`` is the output whose places have names.
+    server's own words for what it offers.
     """
 
     model: str
@@ -55,7 +55,6 @@ class ModelContract:
     thresholds: Thresholds
     server: str
     extensions: tuple[str, ...]
-    labelled: str = ""
 
 
 def read(channel: Channel, options: ModelOptions, timeout_s: float) -> ModelContract:
@@ -73,8 +72,7 @@ def read(channel: Channel, options: ModelOptions, timeout_s: float) -> ModelCont
             raise
         raise UnknownModelError(_unknown(channel, options, timeout_s)) from error
     told = config.parameters["kit_task"].string_value if "kit_task" in config.parameters else None
-    labelled = next((output.name for output in config.output if output.label_filename), "")
-    return replace(interpret(metadata, options, told=told, server=server), labelled=labelled)
+    return interpret(metadata, options, told=told, server=server)
 
 
 def interpret(metadata: Any, options: ModelOptions, *, told: str | None, server: Any) -> ModelContract:

@@ -95,7 +95,6 @@ class Dispatcher:
         self._without = dict.fromkeys(options.without_wires, "not wanted")
         self._refusal: KitError | None = None
         self._version = ""
-        self._labels: tuple[str, ...] = ()
         self._heard_ns = time.monotonic_ns()
         self._replies: queue.SimpleQueue[tuple[_Flight, int] | None] = queue.SimpleQueue()
         self._sender = threading.Thread(target=self._send_forever, name="kit-stream-send", daemon=True)
@@ -151,11 +150,6 @@ class Dispatcher:
     def counts(self) -> Counts:
         """What became of the frames so far."""
         return self._ledger.counts
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes' names, from the server; none while it was never reached, or where it knows none."""
-        return self._labels
 
     def close(self) -> None:
         """Take no more frames, wait for what is under way (``drain_s`` at most), and end. May be called twice."""
@@ -374,7 +368,7 @@ class Dispatcher:
         with self._changed:
             old, self._session = self._session, new
             if new is not None:
-                self._refusal, self._labels = None, new.labels
+                self._refusal = None
                 self._pace.not_before_s = 0.0
             done = old is not None and not old.users
             if old is not None:

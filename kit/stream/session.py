@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kit.stream import contract, decode, framing, labels, wire
+from kit.stream import contract, decode, framing, wire
 from kit.stream.channel import Channel
 from kit.stream.contract import ModelContract, ModelOptions
 from kit.stream.decode.interface import Decoder, Reading
@@ -28,8 +28,6 @@ class Session:
     carrier: Carrier
     wire_reason: str
     decoder: Decoder
-    labels: tuple[str, ...] = ()
-    """The classes' names, where the server tells any."""
     succeeded: bool = False
     """Whether a frame had an answer."""
     users: int = field(default=0, repr=False)
@@ -80,5 +78,4 @@ def begin(
         carrier=carrier,
         wire_reason=reason,
         decoder=decode.get(agreed.decoder),
-        labels=labels.read(channel, agreed, timeout_s),
     )

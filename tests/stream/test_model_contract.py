@@ -5,7 +5,7 @@ from fake_server import FakeServer, running
 from tritonclient.grpc import service_pb2
 
 from kit.errors import ModelContractError, UnknownTaskError
-from kit.stream import contract, labels
+from kit.stream import contract
 from kit.stream.channel import Channel
 from kit.stream.contract import ModelContract, ModelOptions
 from kit.stream.failures import CallFailedError, Trouble
@@ -99,12 +99,6 @@ def test_two_inputs_are_one_too_many() -> None:
 def test_a_task_that_is_none_is_refused_with_those_that_are() -> None:
     with pytest.raises(UnknownTaskError, match="choose from classify, detect, embed, instances, pose, raw, segment"):
         read(task="detection")
-
-
-def test_names_of_classes_are_read_in_any_order_up_to_the_first_gap() -> None:
-    assert labels.names(["0.5:1:cat", "0.2:0:dog", "0.1:2:a:b", "0:3"]) == ("dog", "cat", "a:b")
-    assert labels.names(["1:0", "0:1:cat"]) == ()
-    assert labels.names([]) == ()
 
 
 def test_the_address_tells_whether_the_server_is_here() -> None:

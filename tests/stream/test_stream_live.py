@@ -223,17 +223,6 @@ def test_a_model_that_goes_and_comes_is_waited_for(server: Server, pictures: lis
     assert "has no available versions" in outcome.texts()
 
 
-def test_the_server_tells_the_names_of_the_classes(server: Server) -> None:
-    names = tuple((ROOT / "examples" / "digits" / "labels.txt").read_text().split())
-    assert len(names) == 10
-    with Outcome().dispatcher(server.url, "digits") as dispatcher:
-        assert dispatcher.wait_until_ready(5)
-        assert dispatcher.labels == names
-    with Outcome().dispatcher(server.url, "native") as dispatcher:
-        assert dispatcher.wait_until_ready(5)
-        assert dispatcher.labels == ()
-
-
 def test_a_mistyped_model_is_answered_with_those_that_are_there(server: Server) -> None:
     from kit.errors import UnknownModelError
 
