@@ -15,7 +15,7 @@ import numpy.typing as npt
 from kit import tasks
 from kit.errors import ParityError, UnsupportedModelError
 from kit.inputs import Samples, to_native
-from kit.types import Difference, Graphs, Parity
+from kit.types import Difference, Graphs, Parity, Tensor
 
 Array = npt.NDArray[np.generic]
 Arrays = dict[str, Array]
@@ -25,12 +25,15 @@ TOLERANCE = 1e-4
 """Largest difference of FP32 graphs, relative to the output's largest value: rounding stays far below it."""
 
 _HALF_TOLERANCE = 5e-3
-"""The same where the output itself is FP16, which has 11 bits: a few roundings."""
+"""The same where an output of the network is FP16, which has 11 bits: a few roundings."""
 
 _LEAST_COSINE = 0.9999
 
 _SMALLEST_RANGE = 1e-6
 """An output whose largest value is below is all zeros in FP32 arithmetic, rounded."""
+
+_MAP_DIMENSIONS = 3
+"""An integer output of so many is a map of classes, [N, H, W]: millions of decisions, of which some are close."""
 
 
 class Answers:
@@ -67,18 +70,27 @@ def _check_contract(graphs: Graphs, network: Answers, frames: Samples, sizes: tu
 
     In two parts, so that a rounding error cannot flip a box over a threshold and look like a fault: the
     network's own outputs, taken from inside the fused graph, against the network alone; then the served
-    outputs against the numpy post-processing of those same inner outputs.
+    outputs against the numpy post-processing of those same inner outputs. So it is with a task's own inner tensors.
     """
     task = tasks.get(graphs.meaning.task)
-    inner_names = [f"network/{t.name}" for t in graphs.network.signature.outputs]
-    opened = Answers(runner(graphs.served.path, inner_names), frames)
+    read = [f"network/{t.name}" for t in _read_outputs(graphs)]
+    own = {name: f"{task.name}/{name}" for name in task.inner}
+    opened = Answers(runner(graphs.served.path, [*read, *own.values()]), frames)
 
     def expected(size: int) -> Arrays:
-        inner = {name: opened.at(size)[name] for name in inner_names}
+        given = opened.at(size)
         outside = {f"network/{name}": value for name, value in network.at(size).items()}
-        return {**outside, **task.reference(inner, graphs.meaning)}
+        inner = {name: given[name] if name in read else value for name, value in outside.items()}
+        made = task.reference(inner | {name: given[full] for name, full in own.items()}, graphs.meaning)
+        return {name: outside[name] for name in read} | {own.get(name, name): value for name, value in made.items()}
 
     return _check("contract", expected, opened.at, frames, sizes)
+
+
+def _read_outputs(graphs: Graphs) -> list[Tensor]:
+    """Return the network's outputs that its head reads."""
+    outputs, layout = graphs.network.signature.outputs, graphs.meaning.layout
+    return [outputs[position] for position in layout.outputs] if layout is not None else list(outputs)
 
 
 def runner(path: Path, also: list[str] | None = None, threads: int = 0) -> Runner:
@@ -106,7 +118,8 @@ def runner(path: Path, also: list[str] | None = None, threads: int = 0) -> Runne
 def difference(output: str, expected: Array, got: Array) -> Difference:
     """Return how far ``got`` is from ``expected``; both have the batch first.
 
-    Integers, booleans and strings are compared for equality: ``maximum`` is then their distance, or 1.
+    Integers, booleans and strings are compared for equality: ``maximum`` is then their distance, or 1. Of integers
+    for each pixel, ``relative`` is the share that differs: where two classes are equally good, rounding decides.
     """
     batch = expected.shape[0] if expected.ndim else 1
     if np.array_equal(expected, got):  # NaN is not equal to itself
@@ -121,6 +134,9 @@ def difference(output: str, expected: Array, got: Array) -> Difference:
     apart = float(np.max(np.abs(wide - other), initial=0.0))
     if exact and not np.array_equal(expected, got):
         apart = max(apart, 1.0)  # beyond 2 ** 53, neighbours are the same float64
+    if exact and expected.ndim >= _MAP_DIMENSIONS:
+        share = float(np.mean(expected != got))
+        return Difference(output=output, batch=batch, nan=0, maximum=apart, relative=share, cosine=1.0)
     scale = 1.0 if exact else max(_SMALLEST_RANGE, float(np.max(np.abs(wide), initial=0.0, where=np.isfinite(wide))))
     return Difference(
         output=output,
@@ -150,19 +166,19 @@ def _check(
         found += _differences(stage, expected, after(size))
         if len(sizes) > 1:
             _require_independence(before(sizes[0]), expected, size)
-    allowed = max((_tolerance(value) for value in before(sizes[0]).values()), default=TOLERANCE)
+    allowed = _tolerance(before(sizes[0]))
     return Parity(stage=stage, inputs=samples.description, tolerance=allowed, differences=tuple(found))
 
 
 def _differences(stage: str, expected: Mapping[str, Array], got: Mapping[str, Array]) -> list[Difference]:
-    found = []
+    found, allowed = [], _tolerance(expected)
     for name, value in expected.items():
         if name not in got or got[name].shape != value.shape:
             shape = "nothing" if name not in got else f"shape {got[name].shape}"
             raise ParityError(f"{stage}: output {name} should have shape {value.shape}, the result gives {shape}")
         if np.issubdtype(value.dtype, np.floating) and np.isnan(value).any():
             raise ParityError(f"{stage}: output {name} is NaN before this stage already: the model itself is at fault")
-        one, allowed = difference(name, value, got[name]), _tolerance(value)
+        one = difference(name, value, got[name])
         if exceeds(one, allowed):
             raise ParityError(
                 f"{stage}: output {name} differs at batch {one.batch}: by {one.maximum:.3g} "
@@ -172,8 +188,9 @@ def _differences(stage: str, expected: Mapping[str, Array], got: Mapping[str, Ar
     return found
 
 
-def _tolerance(expected: Array) -> float:
-    return _HALF_TOLERANCE if expected.dtype == np.float16 else TOLERANCE
+def _tolerance(outputs: Mapping[str, Array]) -> float:
+    """Return what rounding may do: where one output is FP16, others are made from FP16 numbers too."""
+    return _HALF_TOLERANCE if any(value.dtype == np.float16 for value in outputs.values()) else TOLERANCE
 
 
 def _require_independence(first: Mapping[str, Array], wide: Mapping[str, Array], size: int) -> None:
@@ -185,7 +202,7 @@ def _require_independence(first: Mapping[str, Array], wide: Mapping[str, Array],
                 "dimension is no batch; serve the model with --max-batch-size 0"
             )
         apart = difference(name, value[:1], wide[name][:1])
-        if exceeds(apart, _tolerance(value)):
+        if exceeds(apart, _tolerance(first)):
             raise ParityError(
                 f"load: output {name} of one input changes by {apart.maximum:.3g} when {size} are in the batch; "
                 "Triton would mix requests of different clients: export with a fixed batch of 1"

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import tasks
-from kit.errors import UnsupportedModelError
-from kit.tasks.interface import Task
-from kit.types import DataType, Interpretation, Model, Normalization, Spec, Tensor
+from kit import heads, tasks
+from kit.errors import AmbiguousModelError, UnsupportedModelError, UsageError
+from kit.tasks.interface import Head, Headed, Task
+from kit.types import Certainty, DataType, Interpretation, Layout, Model, Normalization, Spec, Tensor
 
 if TYPE_CHECKING:
     import onnx
@@ -26,33 +27,109 @@ _ELEMENT = {DataType.FP32: 1, DataType.FP16: 10}
 
 
 def interpret(spec: Spec, model: Model) -> Interpretation:
-    """Return what the model's tensors mean: as the spec says, else the first task that recognises them.
+    """Return what the model's tensors mean: as the spec says, else as the task that is surest of them.
 
-    Raises ``UnknownTaskError``, or ``UnsupportedModelError`` where the task that was asked for does not fit.
+    Raises ``UnknownTaskError``, ``UnknownHeadError``, ``UnsupportedModelError`` where what was asked for does not fit,
+    or ``AmbiguousModelError`` where several readings fit that answer differently.
     """
-    candidates = (tasks.get(spec.task),) if spec.task else tasks.every()
+    served, image = spec.contract == "served", image_input(model)
+    fitting: list[tuple[Task, Head]] = []
     reasons = []
-    for task in candidates:
-        head = task.recognise(model)
-        image = image_input(model)
+    for task in _candidates(spec):
+        head = _recognise(task, model, spec.head)
         if head is None:
             reasons.append(f"{task.name} takes {task.expects()}, this model gives {_outputs(model)}")
-            continue
-        if task.frames and spec.contract == "served" and image is None:
+        elif task.frames and served and image is None:
             reasons.append(f"{task.name} needs one image input [N, 3, H, W], this model takes {_inputs(model)}")
-            continue
-        served = task.frames and spec.contract == "served"
-        return Interpretation(
-            task=task.name,
-            head=head.name,
-            contract="served" if served else "native",
-            class_count=head.class_count,
-            normalization=_normalization(spec, task, image) if served and _takes_floats(image) else None,
-            color=spec.color,
-            thresholds=task.thresholds(spec.thresholds) if served else None,
-            reason=head.reason,
+        else:
+            fitting.append((task, head))
+    if not fitting:
+        raise UnsupportedModelError(_unfit(spec, model, reasons))
+    task, head = _surest(spec, fitting)
+    return _interpretation(spec, task, head, image)
+
+
+def _unfit(spec: Spec, model: Model, reasons: list[str]) -> str:
+    if spec.head is not None and (not spec.task or image_input(model) is not None):
+        return (
+            f"--head {spec.head} has {heads.expects(spec.head)}, this model gives {_outputs(model)}; leave --head out "
+            "to have it recognised, or give --task raw to serve it as it is"
         )
-    raise UnsupportedModelError(f"{'; '.join(reasons)}; --task raw serves it as it is")
+    named = "give --head where you know its layout; " if spec.task in _headed() else ""
+    return f"{'; '.join(reasons)}; {named}--task raw serves it as it is"
+
+
+def _headed() -> tuple[str, ...]:
+    return tuple(task.name for task in tasks.every() if isinstance(task, Headed))
+
+
+def _candidates(spec: Spec) -> tuple[Task, ...]:
+    """Return the tasks that are asked; those with heads where a head is named. Raises ``UsageError``."""
+    candidates = (tasks.get(spec.task),) if spec.task else tasks.every()
+    if spec.head is None:
+        return candidates
+    headed = tuple(task for task in candidates if isinstance(task, Headed))
+    if not headed:
+        raise UsageError(f"--head {spec.head}: task {spec.task} has no heads to choose from; leave --head out")
+    return headed
+
+
+def _recognise(task: Task, model: Model, head: str | None) -> Head | None:
+    return task.recognise_as(model, head) if head is not None and isinstance(task, Headed) else task.recognise(model)
+
+
+def _ambiguous(task: Task, head: Head) -> str:
+    choices = " or ".join(f"--head {rival}" for rival in head.rivals)
+    return (
+        f"{task.name}: {head.reason}; nothing in the file tells which reading is right, and they answer differently: "
+        f"give {choices}, or --contract native to serve the outputs as they are"
+    )
+
+
+def _surest(spec: Spec, fitting: list[tuple[Task, Head]]) -> tuple[Task, Head]:
+    """Return the surest reading; nothing is served on a guess, unless the user made it.
+
+    Raises ``AmbiguousModelError`` where several readings fit that answer differently.
+    """
+    task, head = min(fitting, key=lambda found: (found[1].certainty.doubt, found[0].rank))
+    if spec.contract != "served":
+        return task, head
+    if head.rivals:
+        raise AmbiguousModelError(_ambiguous(task, head))
+    guesses = [(t, h) for t, h in fitting if t.frames and h.certainty is Certainty.UNSURE]
+    if spec.task or spec.head or head.certainty is not Certainty.UNSURE or not guesses:
+        return task, head
+    what = "; or ".join(f"--task {t.name}: {h.reason}" for t, h in guesses)
+    if len(guesses) > 1:
+        raise AmbiguousModelError(f"it may be several things; say which by {what}; or --task raw serves it as it is")
+    last, whole = fitting[-1]
+    return last, replace(whole, reason=f"served as it is, for nothing tells more; perhaps {what}")
+
+
+def _layout(spec: Spec, head: Head) -> Layout | None:
+    """Return the head's layout, with the class of each pixel where that was asked for. Raises ``UsageError``."""
+    if not spec.argmax:
+        return head.layout
+    if not head.argmax:
+        raise UsageError("--argmax gives the class of each pixel, and this model has no scores of pixels; leave it out")
+    layout = head.layout or Layout()
+    return replace(layout, words=(*layout.words, "argmax"))
+
+
+def _interpretation(spec: Spec, task: Task, head: Head, image: Tensor | None) -> Interpretation:
+    served = task.frames and spec.contract == "served"
+    return Interpretation(
+        task=task.name,
+        head=head.name,
+        contract="served" if served else "native",
+        class_count=None if head.rivals else head.class_count,
+        normalization=_normalization(spec, task, head, image) if served and _takes_floats(image) else None,
+        color=spec.color or head.color,
+        thresholds=task.thresholds(spec.thresholds) if served else None,
+        reason=head.reason,
+        certainty=Certainty.CERTAIN if spec.task and not isinstance(task, Headed) else head.certainty,
+        layout=_layout(spec, head),
+    )
 
 
 def image_input(model: Model) -> Tensor | None:
@@ -190,13 +267,16 @@ def _append(network: onnx.ModelProto, model: Model, meaning: Interpretation, tas
     if text is None:
         return network
     outputs = model.signature.outputs
-    if (batch := outputs[0].shape[0]) != -1:
+    if meaning.layout is not None:
+        outputs = tuple(outputs[index] for index in meaning.layout.outputs)
+    if (batch := (*outputs[0].shape, -1)[0]) != -1:
         text = text.replace("[batch,", f"[{batch},")
     head = onnx.parser.parse_model(text)
     taken = [value.name for value in head.graph.input]
     head = onnx.compose.add_prefix(head, f"{task.name}/", rename_outputs=False)
     links = [(f"network/{o.name}", f"{task.name}/{name}") for o, name in zip(outputs, taken, strict=True)]
-    return onnx.compose.merge_models(network, head, io_map=links)
+    kept = [value.name for value in head.graph.output]  # what only outputs that are left out need goes with them
+    return onnx.compose.merge_models(network, head, io_map=links, outputs=kept)
 
 
 def _raise_opset(proto: onnx.ModelProto, model: Model) -> onnx.ModelProto:
@@ -215,12 +295,13 @@ def _raise_opset(proto: onnx.ModelProto, model: Model) -> onnx.ModelProto:
         ) from error
 
 
-def _normalization(spec: Spec, task: Task, image: Tensor | None) -> Normalization:
-    """Return what was asked for, else the task's; a grey picture has no use for three colours' means."""
+def _normalization(spec: Spec, task: Task, head: Head, image: Tensor | None) -> Normalization:
+    """Return what was asked for, else the head's or the task's; a grey picture has no use for three colours' means."""
     assert image is not None
     channels = image.shape[1] if channels_first(image) else image.shape[3]
-    fits = channels == len(task.normalization.mean)
-    return spec.normalization or (task.normalization if fits else Normalization(mean=(0.0,), std=(1.0,)))
+    usual = head.normalization or task.normalization
+    fits = channels == len(usual.mean)
+    return spec.normalization or (usual if fits else Normalization(scale=usual.scale, mean=(0.0,), std=(1.0,)))
 
 
 def _takes_floats(image: Tensor | None) -> bool:

@@ -5,7 +5,8 @@
     │   ├── UnknownTargetError      20
     │   ├── UnknownTaskError        21
     │   ├── UnknownPrecisionError   22
-    │   └── InvalidModelNameError   23
+    │   ├── InvalidModelNameError   23
+    │   └── UnknownHeadError        24
     ├── SourceError                     the model that was given
     │   ├── SourceNotFoundError     10
     │   ├── NotOnnxError            11
@@ -14,7 +15,8 @@
     │   ├── ExportError             14  torch.onnx.export failed
     │   ├── UnsupportedModelError   15  a valid model that the kit cannot serve as asked
     │   ├── InputsError             16  the folder of images for calibration or validation
-    │   └── SourceChangedError      17  the file was written while it was read
+    │   ├── SourceChangedError      17  the file was written while it was read
+    │   └── AmbiguousModelError     18  its outputs can be read in several ways that answer differently
     ├── StageError                  30  a stage of the pipeline broke the model
     │   ├── ParityError             31  its answers differ from the source model's
     │   └── VerificationError       32  the real server refused it or answered something else
@@ -85,6 +87,12 @@ class InvalidModelNameError(UsageError):
     exit_code = 23
 
 
+class UnknownHeadError(UsageError):
+    """No layout of a detector's outputs has this name, or it has no such variation."""
+
+    exit_code = 24
+
+
 class SourceError(KitError):
     """The model that was given cannot be used."""
 
@@ -135,6 +143,12 @@ class SourceChangedError(SourceError):
     """The source's file was written while it was read."""
 
     exit_code = 17
+
+
+class AmbiguousModelError(SourceError):
+    """The model's outputs can be read in several ways that answer differently."""
+
+    exit_code = 18
 
 
 class StageError(KitError):

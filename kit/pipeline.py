@@ -10,6 +10,7 @@ from pathlib import Path
 from kit import (
     __version__,
     contract,
+    heads,
     inputs,
     labels,
     manifest,
@@ -116,6 +117,10 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
         precision.get(_precision_of(spec, target))
     if spec.task is not None:
         tasks.get(spec.task)
+    if spec.head is not None:
+        heads.parse(spec.head)
+    if spec.labels is not None:
+        labels.read(spec.labels)
     if options.input_shape is not None and not sources.resolve(spec.source).needs_shape:
         raise UsageError(f"{spec.source} says itself what it takes; --input-shape is for PyTorch models")
     folder = spec.validation or spec.calibration
@@ -392,4 +397,4 @@ def _max_batch(plan: _Plan, target: Target, artifact: Artifact) -> int:
 
 
 def _meaning_parameters(spec: Spec) -> tuple[object, ...]:
-    return (spec.task, spec.contract, spec.normalization, spec.color, spec.thresholds)
+    return (spec.task, spec.head, spec.contract, spec.normalization, spec.color, spec.thresholds, spec.argmax)

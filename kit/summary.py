@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from kit.types import Interpretation, Model, Parity, Spec, Tensor
+from kit.types import Certainty, Interpretation, Model, Parity, Spec, Tensor
 
 _KINDS = {"images": "images", "random": "random inputs", "no": "no inputs"}
 
 
 def meaning(spec: Spec, found: Interpretation) -> str:
-    """Say what was recognised, and what was assumed where the model does not tell."""
-    text = f"{found.task}: {found.reason}"
+    """Say what was recognised, how sure that is, and what was assumed where the model does not tell."""
+    sure = "" if found.task == found.head else f" ({found.head}, {found.certainty.value})"
+    text = f"{found.task}{sure}: {found.reason}"
+    if found.certainty is Certainty.UNSURE and spec.task is None and spec.head is None:
+        text += "; if that is wrong, say what they are with --task, or a detector's layout with --head"
     normal = found.normalization
     if normal is None or spec.normalization is not None:
         return text
-    if not any(normal.mean):
-        return f"{text}; pixels / 255 assumed (--mean, --std)"
-    return f"{text}; mean {list(normal.mean)} and std {list(normal.std)} assumed (--mean, --std)"
+    if any(normal.mean):
+        return f"{text}; mean {list(normal.mean)} and std {list(normal.std)} assumed (--mean, --std)"
+    pixels = "pixels / 255" if normal.scale != 1 else "pixels from 0 to 255"
+    order = f" in {found.color.upper()}" if spec.color is None and found.color != "rgb" else ""
+    return f"{text}; {pixels}{order} assumed (--mean, --std{', --color' if order else ''})"
 
 
 def signature(model: Model) -> str:

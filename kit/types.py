@@ -113,6 +113,40 @@ class Thresholds:
     max_detections: int = 100
 
 
+class Certainty(enum.Enum):
+    """How sure it is what a model's outputs mean.
+
+    ``certain``: the graph, its metadata or the user says so. ``likely``: the values fit, and nothing else that the
+    kit knows has these. ``unsure``: the shapes fit.
+    """
+
+    CERTAIN = "certain"
+    LIKELY = "likely"
+    UNSURE = "unsure"
+
+    @property
+    def doubt(self) -> int:
+        """0 for none; more for more: what is surest sorts first."""
+        return list(Certainty).index(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How a detector's outputs are laid out, where its head alone does not say.
+
+    ``outputs`` are the positions of those that are read, in the head's order. ``words`` are the head's variations
+    (``softmax``, ``fractions``), as ``--head`` takes them. ``extras`` counts the numbers of each anchor besides box
+    and classes: mask coefficients, or ``keypoints`` = (K, 2 or 3 numbers of each). ``frame`` is the height and width
+    of what the network takes, in pixels; None where that is free.
+    """
+
+    outputs: tuple[int, ...] = (0,)
+    words: tuple[str, ...] = ()
+    extras: int = 0
+    keypoints: tuple[int, int] | None = None
+    frame: tuple[int, int] | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Device:
     """Facts about a target's hardware, printed by ``kit targets``.
@@ -221,9 +255,11 @@ class Spec:
     task: str | None = None
     contract: str = "served"
     precision: str | None = None
-    labels: Path | None = None
+    labels: str | None = None
+    head: str | None = None
+    argmax: bool = False
     normalization: Normalization | None = None
-    color: str = "rgb"
+    color: str | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
     max_batch_size: int | None = None
     instance_count: int | None = None
@@ -238,7 +274,8 @@ class Interpretation:
     """What a model's outputs were taken to mean, and why: recognised once, used by every later stage.
 
     ``task`` names a member of ``kit.tasks``; ``head`` is that member's own word for the layout of the
-    outputs (``yolov8``: one ``[N, 4 + C, A]``). ``reason`` is shown to the user.
+    outputs (``yolov8``: one ``[N, 4 + C, A]``), ``layout`` what the word leaves open. ``certainty`` and ``reason`` are
+    shown to the user.
     """
 
     task: str
@@ -249,6 +286,8 @@ class Interpretation:
     color: str
     thresholds: Thresholds | None
     reason: str
+    certainty: Certainty = Certainty.LIKELY
+    layout: Layout | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,9 +109,9 @@ def detector(
     generator = np.random.default_rng(seed)
     centre = generator.uniform(0, side, (2, anchors))
     size = generator.uniform(2, side, (2, anchors))
-    scores = generator.uniform(0, 1, (classes, anchors))
+    scores = generator.uniform(0, 0.75, (classes, anchors))
     base = np.concatenate([centre, size, scores])[None].astype(np.float32)
-    reach = np.concatenate([np.zeros((4, anchors)), generator.uniform(0, 0.5, (classes, anchors))])[None].astype(
+    reach = np.concatenate([np.zeros((4, anchors)), generator.uniform(0, 0.25, (classes, anchors))])[None].astype(
         np.float32
     )
     picture = (batch, channels, side, side) if layout == "NCHW" else (batch, side, side, channels)

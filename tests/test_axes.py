@@ -17,13 +17,22 @@ import models
 import pytest
 
 import kit.graph
+import kit.heads
 import kit.precision
 import kit.runtimes
 import kit.sources
 import kit.tasks
 from kit import axis, targets
 from kit.cache import file_digest
-from kit.errors import KitError, SourceNotFoundError, UnknownPrecisionError, UnknownTaskError, UnsupportedModelError
+from kit.errors import (
+    KitError,
+    SourceNotFoundError,
+    UnknownHeadError,
+    UnknownPrecisionError,
+    UnknownTaskError,
+    UnsupportedModelError,
+)
+from kit.heads.interface import DetectorHead
 from kit.precision.interface import Precision
 from kit.runtimes.interface import Runtime
 from kit.sources.interface import Source
@@ -34,6 +43,7 @@ from kit.types import Artifact, Backend, Model, Target
 
 AXES = {
     "kit.sources": Source,
+    "kit.heads": DetectorHead,
     "kit.tasks": Task,
     "kit.precision": Precision,
     "kit.runtimes": Runtime,
@@ -132,7 +142,7 @@ class TestEveryMember:
             a.name.split(".")[0] for f in functions for n in ast.walk(f) if isinstance(n, ast.Import) for a in n.names
         }
         converters = used & {"onnx", "onnxruntime", "onnxsim", "torch", "openvino", "tensorrt"}
-        if package != "kit.tasks":  # a task's text goes through the contract stage, which names its own
+        if package not in ("kit.tasks", "kit.heads"):  # their text goes through the contract stage, which names its own
             assert converters <= set(getattr(module.MEMBER, "tools", ()))
 
 
@@ -175,7 +185,7 @@ def test_adding_a_member_is_one_file(
 
 @pytest.mark.parametrize(
     ("get", "error"),
-    [(kit.tasks.get, UnknownTaskError), (kit.precision.get, UnknownPrecisionError)],
+    [(kit.tasks.get, UnknownTaskError), (kit.heads.get, UnknownHeadError), (kit.precision.get, UnknownPrecisionError)],
 )
 @pytest.mark.parametrize("name", ["interface", "__init__", "_suppression", "", "..", "os", "Raw", "fp32 "])
 def test_what_is_no_member_is_refused_with_those_that_are(get: Any, error: type[KitError], name: str) -> None:

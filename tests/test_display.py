@@ -44,7 +44,11 @@ class TestARun:
         assert out == ""
         stages = re.findall(r"^  (\w+) +\d+\.\d s ", err, re.MULTILINE)
         assert stages == ["load", "simplify", "interpret", "contract", "compare", "publish"]
-        assert "classify: one output [N, 3] of logits, softmax is added; mean [0.485, 0.456, 0.406]" in err
+        assert (
+            "classify (logits, likely): one output [N, 3] of logits (ends in a linear layer), softmax is added; mean"
+            in err
+        )
+        assert "; mean [0.485, 0.456, 0.406] and std" in err
         assert "x UINT8[N, 8, 10, 3] -> probabilities FP32[N, 3]" in err
         assert "not verified by a real Triton: --no-verify was given" in err
         assert "published model_repository/tiny version 1 in " in err

@@ -24,6 +24,9 @@ from kit.cli import _options
 @click.option("--name", metavar="NAME", help="The model's name in Triton.  [default: the file's name]")
 @click.option("--task", metavar="NAME", help="What the outputs mean.  [default: recognised from the model]")
 @click.option(
+    "--head", metavar="NAME", help="A detector's layout of outputs: yolox, detr,softmax ...  [default: recognised]"
+)
+@click.option(
     "--contract",
     type=click.Choice(["served", "native"]),
     default="served",
@@ -32,18 +35,17 @@ from kit.cli import _options
 )
 @click.option("--precision", metavar="NAME", help="Precision of the weights.  [default: the target's]")
 @click.option("--output", metavar="DIR", default="model_repository", show_default=True, help="The repository.")
-@click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Class names, one a line.")
+@click.option("--labels", metavar="FILE|SET", help="Class names, one a line; or coco-80, imagenet-1k, voc-20 ...")
 @click.option("--score-threshold", type=float, default=0.25, show_default=True, help="Detections below are dropped.")
 @click.option("--iou-threshold", type=float, default=0.45, show_default=True, help="NMS: boxes of one class overlap.")
 @click.option("--max-detections", type=int, default=100, show_default=True, help="Rows of the detector's outputs.")
+@click.option("--argmax", is_flag=True, help="Segmentation: serve each pixel's class, not the scores of all.")
 @click.option("--mean", metavar="A,B,C", help="Normalisation: (pixel / 255 - mean) / std.  [default: the task's]")
 @click.option("--std", metavar="A,B,C", help="See --mean.")
 @click.option(
     "--color",
     type=click.Choice(["rgb", "bgr"]),
-    default="rgb",
-    show_default=True,
-    help="Channel order that the network was trained on; clients always send RGB.",
+    help="Channel order that the network was trained on; clients always send RGB.  [default: rgb; of YOLOX bgr]",
 )
 @click.option("--max-batch-size", type=click.IntRange(0, 1024), help="Largest batch.  [default: the target's]")
 @click.option("--instances", "instance_count", type=click.IntRange(1, 1024), help="Copies.  [default: the target's]")

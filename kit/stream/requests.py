@@ -135,6 +135,27 @@ class Dispatcher:
         with self._changed:
             return self._changed.wait_for(lambda: self._ledger.closed or not self._ledger.waits(camera), timeout_s)
 
+    def has_room(self, camera: str) -> bool:
+        """Return whether a frame of a camera would be sent at once, so that it is worth to take one."""
+        with self._changed:
+            able = self._session is not None and time.monotonic() >= self._pace.not_before_s
+            return able and not self._ledger.full(camera) and not self._ledger.waits(camera)
+
+    def why_no_room(self, camera: str) -> Cause:
+        """Return what a frame of a camera is lost to that is superseded before it was submitted."""
+        with self._changed:
+            return self._why_waiting(camera)[0]
+
+    def wait_for(self, event: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until ``event()``; it is asked again after each change here and each ``wake``."""
+        with self._changed:
+            return self._changed.wait_for(event, timeout_s)
+
+    def wake(self) -> None:
+        """Let ``wait_for`` ask again."""
+        with self._changed:
+            self._changed.notify_all()
+
     def wait_until_ready(self, timeout_s: float) -> bool:
         """Wait until requests can be sent; False where the server does not answer by then.
 
@@ -300,6 +321,7 @@ class Dispatcher:
             received_ns=received_ns,
             emitted_ns=time.monotonic_ns(),
             wire=flight.session.carrier.name,
+            letterbox=flight.parcel.letterbox,
         )
         try:
             self._on_result(result)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from kit.stream.letterbox import Letterbox
 from kit.stream.types import Frame
 
 if TYPE_CHECKING:
@@ -145,6 +146,8 @@ class Result:
     """When it was decoded, just before whoever asked was called."""
     wire: str
     """How the frame travelled: a member of ``kit.stream.wire``."""
+    letterbox: Letterbox
+    """How it was fitted into the model's input."""
 
 
 @dataclass(frozen=True, kw_only=True)

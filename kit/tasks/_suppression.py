@@ -1,52 +1,67 @@
-"""Class-aware NMS in plain numpy: slow, simple, and what the graph is held against."""
+"""Class-aware NMS and fixed rows in plain numpy: slow, simple, and what the graph is held against."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
+from kit.heads.interface import Decoded
 from kit.tasks.interface import Arrays
 from kit.types import Thresholds
 
-_BOX = 4
+Floats = npt.NDArray[np.float32]
 
 
-def frames(head: npt.NDArray[np.generic], limits: Thresholds, candidates: int) -> Arrays:
-    """Return the served outputs for a head [N, 4 + C, A] of cx, cy, w, h and class probabilities."""
-    made = [_suppress(frame, limits, candidates) for frame in head.astype(np.float32)]
-    return {name: np.stack([frame[name] for frame in made]) for name in ("num", "boxes", "scores", "classes")}
+def frames(decoded: Decoded, limits: Thresholds, candidates: int | None) -> Arrays:
+    """Return the served rows of N frames, and ``extras`` [N, M, E] of those where there are some.
+
+    ``candidates`` is how many anchors go into NMS; None for heads without NMS.
+    """
+    made = [_frame(decoded, index, limits, candidates) for index in range(len(decoded.best))]
+    return {name: np.stack([frame[name] for frame in made]) for name in made[0]}
 
 
-def _suppress(frame: npt.NDArray[np.float32], limits: Thresholds, candidates: int) -> Arrays:
-    """Return the fixed rows of one frame [4 + C, A]."""
-    probabilities = frame[_BOX:]
-    best = probabilities.max(axis=0)
-    order = np.argsort(-best, kind="stable")[:candidates]
+def _frame(decoded: Decoded, index: int, limits: Thresholds, candidates: int | None) -> Arrays:
+    """Return the fixed rows of one frame."""
+    best = decoded.best[index].astype(np.float32)
+    boxes, classes = decoded.corners[index].astype(np.float32), decoded.best_class[index]
+    order = np.argsort(-best, kind="stable")
+    order = order[: limits.max_detections if candidates is None else candidates]
     order = order[best[order] > limits.score]
-    classes = probabilities.argmax(axis=0)[order]
-    centre, half = frame[:2, order].T, frame[2:_BOX, order].T * np.float32(0.5)
-    boxes = np.concatenate([centre - half, centre + half], axis=1)
+    if candidates is not None:
+        order = _suppress(order, boxes, classes, limits)
+    rows = _rows(boxes[order], best[order], classes[order], limits.max_detections)
+    if decoded.extras is not None:
+        extras = np.zeros((limits.max_detections, decoded.extras.shape[2]), np.float32)
+        extras[: len(order)] = decoded.extras[index][order]
+        rows["extras"] = extras
+    return rows
+
+
+def _suppress(
+    order: npt.NDArray[np.intp], boxes: Floats, classes: npt.NDArray[np.generic], limits: Thresholds
+) -> npt.NDArray[np.intp]:
+    """Return the anchors that no better one of their class overlaps, one class and one box at a time."""
     most = np.float32(limits.iou)  # as the graph has it: 0.1 is a little more there
     kept: list[int] = []
-    for index in range(len(order)):
+    for index in order:
         rivals = [k for k in kept if classes[k] == classes[index]]
-        if all(_iou(boxes[index], boxes[k]) <= most for k in rivals):
+        if not any(_iou(boxes[index], boxes[k]) > most for k in rivals):  # that of infinite boxes is no number
             kept.append(index)
-    kept = kept[: limits.max_detections]
-    return _rows(boxes[kept], best[order][kept], classes[kept], limits.max_detections)
+    return np.array(kept[: limits.max_detections], np.intp)
 
 
-def _iou(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
-    width, height = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+def _iou(a: Floats, b: Floats) -> float:
+    with np.errstate(invalid="ignore"):
+        width, height = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     if width <= 0 or height <= 0:
         return 0.0
-    shared = width * height
-    return float(shared / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared))
+    with np.errstate(over="ignore", invalid="ignore"):
+        shared = width * height
+        return float(shared / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared))
 
 
-def _rows(
-    boxes: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], most: int
-) -> Arrays:
+def _rows(boxes: Floats, scores: Floats, classes: npt.NDArray[np.generic], most: int) -> Arrays:
     rows: Arrays = {
         "num": np.array([len(boxes)], np.int32),
         "boxes": np.zeros((most, 4), np.float32),

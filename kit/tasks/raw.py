@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kit.tasks.interface import Arrays, Head
-from kit.types import Interpretation, Model, Normalization, Thresholds
+from kit.types import Certainty, Interpretation, Model, Normalization, Thresholds
 
 
 class Raw:
@@ -14,10 +14,11 @@ class Raw:
     frames = False
     normalization = Normalization()
     labelled = None
+    inner = ()
 
     def recognise(self, model: Model) -> Head:  # noqa: ARG002
         """Every model is a function of tensors."""
-        return Head(name="raw", class_count=None, reason="the outputs fit no other task")
+        return Head(name="raw", class_count=None, reason="the outputs fit no other task", certainty=Certainty.UNSURE)
 
     def expects(self) -> str:
         """Any outputs."""

@@ -51,7 +51,7 @@ def test_the_graph_does_what_numpy_does(value: Any, opset: int, head: str) -> No
     text = CLASSIFY.head_graph(model_of((-1, value.shape[1]), opset=opset), meaning)
     assert text is not None
     running = kit.graph.session(onnx.parser.parse_model(text).SerializeToString(), threads=1)
-    (made,) = running.run(None, {"scores": value})
+    (made,) = running.run(None, {"raw": value})
     expected = CLASSIFY.reference({"scores": value}, meaning)["probabilities"]
     np.testing.assert_allclose(made, expected, atol=1e-6)
     assert made.dtype == expected.dtype == np.float32

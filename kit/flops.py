@@ -1,0 +1,184 @@
+"""How much a network multiplies: multiply-accumulates of its convolutions and matrix products, from shapes alone.
+
+Counted are Conv, ConvTranspose, Gemm, MatMul, Einsum of two, RNN, GRU and LSTM, and the quantised forms of these; a
+floating-point operation is half of a multiply-accumulate. The rest (activations, normalisation, pooling, resizing) is
+a few percent of a vision network and is left out, as papers and torchvision's tables do. Our own count, because
+packages that count bring their own shape inference and disagree on what belongs to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx
+
+Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Multiply-accumulates for the inputs' ``shapes``; None where ``unknown`` says what is missing."""
+
+    macs: int | None
+    unknown: str = ""
+
+    @property
+    def flops(self) -> int | None:
+        """Floating-point operations: a multiplication and an addition for each."""
+        return None if self.macs is None else 2 * self.macs
+
+
+def count(model: onnx.ModelProto, inputs: Shapes) -> Cost:
+    """Return what one run costs with inputs of these shapes, without free dimensions: one picture, say."""
+    proto = _fixed(model, inputs)
+    cost = _sum(proto)
+    return _sum(_folded(proto)) if cost.macs is None else cost
+
+
+def _fixed(model: onnx.ModelProto, inputs: Shapes) -> onnx.ModelProto:
+    """Return the model for these inputs alone: what is written of the sizes of other tensors goes."""
+    import onnx
+
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model)
+    del proto.graph.value_info[:]
+    for value in proto.graph.input:
+        if value.name in inputs:
+            sizes = value.type.tensor_type.shape
+            del sizes.dim[:]
+            for size in inputs[value.name]:
+                sizes.dim.add().dim_value = size
+    for value in proto.graph.output:
+        for size in value.type.tensor_type.shape.dim:
+            size.Clear()
+    return proto
+
+
+def _folded(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with all that depends on shapes alone computed, where onnxsim can."""
+    import contextlib
+    import io
+
+    import onnxsim
+
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            simpler: onnx.ModelProto = onnxsim.simplify(proto, check_n=0)[0]
+    except (RuntimeError, ValueError):
+        return proto
+    return simpler
+
+
+def _sum(proto: onnx.ModelProto) -> Cost:
+    shapes = _shapes(proto)
+    total = 0
+    for node in proto.graph.node:
+        counted = _COUNTED.get(node.op_type)
+        if counted is None:
+            continue
+        taken = [shapes.get(name, ()) for name in node.input]
+        given = shapes.get(node.output[0], ())
+        try:
+            total += counted(node, taken, given)
+        except (IndexError, _UnknownShapeError):
+            return Cost(macs=None, unknown=f"the shapes tell nothing of {node.op_type} {node.name}".strip())
+    return Cost(macs=total)
+
+
+def _shapes(proto: onnx.ModelProto) -> dict[str, Shape]:
+    """Return the shapes of all tensors that have one without free dimensions."""
+    import onnx
+
+    try:
+        graph = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
+    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):  # over 2 GB it is a ValueError
+        graph = proto.graph
+    found: dict[str, Shape] = {t.name: tuple(t.dims) for t in graph.initializer}
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        tensor = value.type.tensor_type
+        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
+            found[value.name] = tuple(d.dim_value for d in tensor.shape.dim)
+    return found
+
+
+class _UnknownShapeError(Exception):
+    """A shape that is needed is free, or the operator cannot be counted by shapes."""
+
+
+def _need(shape: Shape) -> Shape:
+    if not shape:
+        raise _UnknownShapeError
+    return shape
+
+
+def _convolution(node: onnx.NodeProto, taken: list[Shape], given: Shape) -> int:
+    """Each number of the result is a sum over the kernel [out, in / groups, ...]."""
+    kernel = taken[3 if node.op_type == "QLinearConv" else 1]
+    return math.prod(_need(given)) * math.prod(_need(kernel)[1:])
+
+
+def _transposed(node: onnx.NodeProto, taken: list[Shape], given: Shape) -> int:  # noqa: ARG001
+    """Each number of the input goes into the kernel [in, out / groups, ...]."""
+    return math.prod(_need(taken[0])) * math.prod(_need(taken[1])[1:])
+
+
+def _product(node: onnx.NodeProto, taken: list[Shape], given: Shape) -> int:  # noqa: ARG001
+    """Each number of the result is a sum over the last dimension of the first factor."""
+    return math.prod(_need(given)) * _need(taken[0])[-1]
+
+
+def _gemm(node: onnx.NodeProto, taken: list[Shape], given: Shape) -> int:
+    """The same where the first factor may be transposed."""
+    transposed = any(a.name == "transA" and a.i for a in node.attribute)
+    return math.prod(_need(given)) * _need(taken[0])[0 if transposed else 1]
+
+
+def _einsum(node: onnx.NodeProto, taken: list[Shape], given: Shape) -> int:  # noqa: ARG001
+    """One for each combination of all indices."""
+    equation = next(a.s.decode() for a in node.attribute if a.name == "equation").replace(" ", "")
+    terms = equation.partition("->")[0].split(",")
+    if "." in equation or len(terms) != len(taken):
+        raise _UnknownShapeError
+    sizes = {index: size for term, shape in zip(terms, taken, strict=True)
+             for index, size in zip(term, _need(shape), strict=True)}  # fmt: skip
+    return math.prod(sizes.values())
+
+
+def _recurrent(node: onnx.NodeProto, taken: list[Shape], given: Shape) -> int:  # noqa: ARG001
+    """Each step of each sequence goes through both weights; X is [steps, N, in]."""
+    steps, pictures, _ = _need(taken[0])
+    return steps * pictures * (math.prod(_need(taken[1])) + math.prod(_need(taken[2])))
+
+
+def _beyond_us(node: onnx.NodeProto, taken: list[Shape], given: Shape) -> int:  # noqa: ARG001
+    raise _UnknownShapeError
+
+
+_COUNTED: Mapping[str, Callable[[onnx.NodeProto, list[Shape], Shape], int]] = {
+    **dict.fromkeys(("Conv", "ConvInteger", "QLinearConv"), _convolution),
+    "ConvTranspose": _transposed,
+    **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul"), _product),
+    **dict.fromkeys(("Gemm", "QGemm"), _gemm),
+    "Einsum": _einsum,
+    **dict.fromkeys(("RNN", "GRU", "LSTM"), _recurrent),
+    # What multiplies too, in ways that shapes do not tell.
+    **dict.fromkeys(
+        (
+            "Attention",
+            "DeformConv",
+            "FusedConv",
+            "If",
+            "Loop",
+            "MatMulNBits",
+            "MultiHeadAttention",
+            "QAttention",
+            "Scan",
+        ),
+        _beyond_us,
+    ),
+}
