@@ -24,7 +24,8 @@ class ModelOptions:
     """A model, and what a user tells of it. None: read it from the model.
 
     ``version`` empty: the server chooses. ``size`` is height and width in pixels, for models that take any.
-    ``normalization`` and ``color`` are for inputs of floats; ``thresholds`` for heads whose NMS is done here.
+    ``normalization`` and ``color`` (``rgb``, ``bgr``) are for inputs of floats; ``head`` is the layout of a detector's
+    raw outputs, as ``kit generate --head`` takes it, ``thresholds`` are for its NMS.
     """
 
     model: str
@@ -32,7 +33,8 @@ class ModelOptions:
     task: str | None = None
     size: tuple[int, int] | None = None
     normalization: Normalization | None = None
-    color: str = "rgb"
+    color: str | None = None
+    head: str | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
 
 
@@ -40,15 +42,15 @@ class ModelOptions:
 class ModelContract:
     """Everything that a request is made and an answer is read with. ``decoder`` is a member of ``kit.stream.decode``.
 
-    ``outputs`` are without the batch. ``reason`` says what the outputs were recognised by. ``extensions`` are the
-    server's own words for what it offers.
+    ``shown`` holds the outputs, without the batch. ``reason`` says what they were recognised by. ``extensions`` are
+    the server's own words for what it offers.
     """
 
     model: str
     version: str
     versions: tuple[str, ...]
     pixels: PixelLayout
-    outputs: tuple[Tensor, ...]
+    shown: Shown
     decoder: str
     task: str
     reason: str
@@ -61,7 +63,8 @@ def read(channel: Channel, options: ModelOptions, timeout_s: float) -> ModelCont
     """Ask the server about a model.
 
     Raises ``CallFailedError`` where the server or the model is not there (yet), ``UnknownModelError`` where the server
-    knows no such model, ``ModelContractError`` and ``UnknownTaskError`` where frames cannot be sent to it as asked.
+    knows no such model, and ``ModelContractError``, ``UnknownTaskError`` and ``UnknownHeadError`` where frames cannot
+    be sent to it as asked.
     """
     server = channel.server(timeout_s)
     try:
@@ -78,15 +81,14 @@ def read(channel: Channel, options: ModelOptions, timeout_s: float) -> ModelCont
 def interpret(metadata: Any, options: ModelOptions, *, told: str | None, server: Any) -> ModelContract:
     """Return what a ``ModelMetadataResponse`` means. ``told`` is the task that the model's configuration names.
 
-    Raises ``ModelContractError`` and ``UnknownTaskError``.
+    Raises ``ModelContractError``, ``UnknownTaskError`` and ``UnknownHeadError``.
     """
     name, dtype, shape, batched = _picture(metadata, options.model)
     channels_first = _channels_first(name, shape, options.model)
     height, width = _size(shape[1:] if channels_first else shape[:2], options)
     outputs = tuple(_output(tensor, batched=batched) for tensor in metadata.outputs)
-    shown = Shown(outputs=outputs, height=height, width=width)
-    decoder, reason = decode.choose(shown, options.task or told)
-    floats = options.normalization or (decoder.normalization if dtype.is_float else None)
+    shown = Shown(outputs=outputs, height=height, width=width, head=options.head)
+    decoder, found = decode.choose(shown, options.task or told or ("detect" if options.head else None))
     return ModelContract(
         model=options.model,
         version=options.version,
@@ -99,13 +101,13 @@ def interpret(metadata: Any, options: ModelOptions, *, told: str | None, server:
             channels=shape[0] if channels_first else shape[2],
             channels_first=channels_first,
             batched=batched,
-            normalization=floats,
-            color=options.color,
+            normalization=options.normalization or (found.normalization if dtype.is_float else None),
+            color=options.color or (found.color if dtype.is_float else "rgb"),
         ),
-        outputs=outputs,
+        shown=shown,
         decoder=decoder.name,
         task=decoder.task,
-        reason=reason,
+        reason=found.reason,
         thresholds=options.thresholds,
         server=f"{server.name} {server.version}".strip(),
         extensions=tuple(server.extensions),

@@ -50,6 +50,11 @@ class Failure:
         """Whether the same frame may fare better soon; a frame on which the model failed may not."""
         return self.trouble in _RESENT
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether what was agreed with the server may hold no longer, so that it is agreed anew."""
+        return self.trouble in _DOUBTFUL
+
 
 CLOSED = Failure(trouble=Trouble.CANCELLED, text="the connection was closed")
 """What a call on a closed channel means; grpc raises ``ValueError`` there."""
@@ -67,6 +72,8 @@ class CallFailedError(Exception):
 _RESENT = frozenset(
     {Trouble.UNREACHABLE, Trouble.NOT_READY, Trouble.UNKNOWN_MODEL, Trouble.MISFIT, Trouble.REGION, Trouble.BUSY}
 )
+
+_DOUBTFUL = (_RESENT | {Trouble.DENIED}) - {Trouble.BUSY}
 
 _BY_WORDS = (
     # Triton evicts a request from its queue with UNAVAILABLE, and refuses one to a full queue with the same code.

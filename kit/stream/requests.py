@@ -29,9 +29,8 @@ from kit.stream.ledger import Ledger
 from kit.stream.pacing import Pace
 from kit.stream.pixels import RGB_CHANNELS
 from kit.stream.results import Cause, Change, Counts, Dropped, Result, ServerEvent
-from kit.stream.session import Session
+from kit.stream.session import Flight, Session
 from kit.stream.types import Frame
-from kit.stream.wire.interface import Parcel
 
 if TYPE_CHECKING:
     import grpc
@@ -41,10 +40,6 @@ _REFUSED_PAUSE_S = 1.0
 _SILENCE_S = 2.0
 """After so long without any answer a connection may be dead without a word: https://grpc.io/docs/guides/keepalive."""
 _CANCEL_S = 1.0
-
-_LOSES_SESSION = frozenset(
-    {Trouble.UNREACHABLE, Trouble.NOT_READY, Trouble.UNKNOWN_MODEL, Trouble.MISFIT, Trouble.REGION, Trouble.DENIED}
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +56,6 @@ class RequestOptions:
     overall: int = 8
     drain_s: float = 2.0
     without_wires: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Flight:
-    """A request that is under way."""
-
-    frame: Frame
-    parcel: Parcel
-    session: Session
-    sent_ns: int
 
 
 class Dispatcher:
@@ -91,12 +76,12 @@ class Dispatcher:
         self._changed = self._ledger.changed  # one lock: what is below is read and written under it
         self._pace = Pace()
         self._session: Session | None = None
-        self._calls: dict[_Flight, grpc.Future] = {}
+        self._calls: dict[Flight, grpc.Future] = {}
         self._without = dict.fromkeys(options.without_wires, "not wanted")
         self._refusal: KitError | None = None
         self._version = ""
         self._heard_ns = time.monotonic_ns()
-        self._replies: queue.SimpleQueue[tuple[_Flight, int] | None] = queue.SimpleQueue()
+        self._replies: queue.SimpleQueue[tuple[Flight, int] | None] = queue.SimpleQueue()
         self._sender = threading.Thread(target=self._send_forever, name="kit-stream-send", daemon=True)
         self._receiver = threading.Thread(target=self._receive_forever, name="kit-stream-receive", daemon=True)
 
@@ -274,7 +259,7 @@ class Dispatcher:
                 self._refusal = error
             return
         request = b"".join((*parcel.parts, framing.timeout(max(1, int(left_s * 1e6)))))
-        flight = _Flight(frame=frame, parcel=parcel, session=current, sent_ns=time.monotonic_ns())
+        flight = Flight(frame=frame, parcel=parcel, session=current, sent_ns=time.monotonic_ns())
         with self._changed:
             current.users += 1
         try:
@@ -295,7 +280,7 @@ class Dispatcher:
                 call = self._calls.pop(flight)
             self._receive(flight, call, received_ns)
 
-    def _receive(self, flight: _Flight, call: Any, received_ns: int) -> None:
+    def _receive(self, flight: Flight, call: Any, received_ns: int) -> None:
         import grpc
 
         try:
@@ -329,7 +314,7 @@ class Dispatcher:
             self._announcer.note(Change.SINK, f"a result was not taken: {type(error).__name__}: {error}")
         self._ledger.over(flight.frame, None)
 
-    def _succeeded(self, flight: _Flight, version: str, received_ns: int) -> None:
+    def _succeeded(self, flight: Flight, version: str, received_ns: int) -> None:
         with self._changed:
             self._heard_ns = received_ns
             flight.session.succeeded = True
@@ -341,7 +326,7 @@ class Dispatcher:
             self._announcer.note(Change.VERSION, text)
             self._lose(flight.session)
 
-    def _failed(self, flight: _Flight, failure: Failure) -> None:
+    def _failed(self, flight: Flight, failure: Failure) -> None:
         """Do what a failure asks for, and let the frame wait again where that may help."""
         self._release(flight, answered=failure.trouble not in (Trouble.DEADLINE, Trouble.CANCELLED))
         trouble, frame, now_ns = failure.trouble, flight.frame, time.monotonic_ns()
@@ -363,7 +348,7 @@ class Dispatcher:
     def _heed(self, current: Session, failure: Failure) -> None:
         if failure.trouble is not Trouble.UNREACHABLE:
             self._heard_ns = time.monotonic_ns()
-        if failure.trouble in _LOSES_SESSION:
+        if failure.doubtful:
             if failure.trouble is Trouble.REGION and not current.succeeded:
                 self._without[current.carrier.name] = f'the server said "{failure.text}"'
             self._lose(current, failure)
@@ -399,7 +384,7 @@ class Dispatcher:
         if old is not None and done:
             old.carrier.close()
 
-    def _release(self, flight: _Flight, *, answered: bool) -> None:
+    def _release(self, flight: Flight, *, answered: bool) -> None:
         used = flight.session
         used.carrier.release(flight.parcel, answered=answered)
         with self._changed:

@@ -12,6 +12,7 @@ from kit.stream.contract import ModelContract, ModelOptions
 from kit.stream.decode.interface import Decoder, Reading
 from kit.stream.failures import CallFailedError, Failure, Trouble
 from kit.stream.results import Output
+from kit.stream.types import Frame
 from kit.stream.wire.interface import Carrier, Offer, Parcel
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class Session:
     def read(self, message: bytes, parcel: Parcel) -> tuple[Output, str]:
         """Return what an answer means, and the version that made it. Raises ``CallFailedError`` where it is odd."""
         answer = framing.parse(message, batched=self.contract.pixels.batched)
-        reading = Reading(letterbox=parcel.letterbox, thresholds=self.contract.thresholds)
+        agreed = self.contract
+        reading = Reading(letterbox=parcel.letterbox, thresholds=agreed.thresholds, shown=agreed.shown)
         try:
             return self.decoder.decode(answer.arrays, reading), answer.version
         except (KeyError, ValueError, IndexError) as error:
@@ -57,6 +59,16 @@ class Session:
             f"{agreed.model} version {version} at {self.channel.url} ({agreed.server}): {agreed.task}, by "
             f"{agreed.reason}; {agreed.pixels}; {self.wire_reason}"
         )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Flight:
+    """A request that is under way."""
+
+    frame: Frame
+    parcel: Parcel
+    session: Session
+    sent_ns: int
 
 
 def begin(

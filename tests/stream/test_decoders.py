@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.errors import ModelContractError, UnknownTaskError
+from kit.errors import ModelContractError, UnknownHeadError, UnknownTaskError
 from kit.stream import decode
+from kit.stream.decode.head import meaning
 from kit.stream.decode.interface import Reading, Shown
 from kit.stream.letterbox import Letterbox
 from kit.stream.results import Classification, Detections, Embedding, Instances, Poses, Segmentation, Tensors
@@ -12,6 +13,7 @@ from kit.tasks import _suppression
 from kit.types import DataType, Tensor, Thresholds
 
 SQUARE = Letterbox(source_width=100, source_height=100, input_width=100, input_height=100)
+YOLO = Shown(outputs=(Tensor(name="y", dtype=DataType.FP32, shape=(5, 1)),), height=100, width=100)
 WIDE = Letterbox(source_width=200, source_height=100, input_width=100, input_height=100)
 
 
@@ -24,7 +26,11 @@ def chosen(*outputs: Tensor, task: str | None = None) -> str:
 
 
 def reading(box: Letterbox = SQUARE, **limits: float) -> Reading:
-    return Reading(letterbox=box, thresholds=Thresholds(**limits))  # type: ignore[arg-type]
+    return Reading(letterbox=box, thresholds=Thresholds(**limits), shown=YOLO)  # type: ignore[arg-type]
+
+
+def head_shown(shape: tuple[int, ...], head: str | None = None, *more: Tensor) -> Shown:
+    return Shown(outputs=(tensor("y", "FP32", *shape), *more), height=100, width=100, head=head)
 
 
 SERVED = (
@@ -41,8 +47,8 @@ SERVED = (
         ((*SERVED, tensor("keypoints", "FP32", 100, 17, 3)), "pose"),
         ((tensor("embedding", "FP32", 512),), "embed"),
         ((tensor("classes", "UINT8", 60, 60),), "segment"),
-        ((tensor("output0", "FP32", 84, 8400),), "yolo"),
-        ((tensor("output0", "FP16", 14, -1),), "yolo"),
+        ((tensor("output0", "FP32", 84, 8400),), "head"),
+        ((tensor("output0", "FP16", 14, -1),), "head"),
         ((tensor("probabilities", "FP32", 10),), "classify"),
         ((tensor("logits", "FP32", 1000),), "classify"),
         ((tensor("classes", "UINT8", 64, 64),), "segment"),
@@ -80,31 +86,81 @@ def heads(draw: st.DrawFn) -> np.ndarray:
 @settings(deadline=None)
 def test_a_raw_head_is_read_as_the_served_graph_reads_it(head: np.ndarray, score: float, iou: float, most: int) -> None:
     limits = Thresholds(score=score, iou=iou, max_detections=most)
-    expected = _suppression.frames(head[np.newaxis], limits, min(head.shape[1], max(1000, most)))
+    shown = head_shown(head.shape)
+    member, read = meaning(shown) or pytest.fail("not recognised")
+    expected = _suppression.frames(
+        member.decode((head[np.newaxis],), read), limits, min(head.shape[1], max(1000, most))
+    )
+    found = decode.get("head").decode({"y": head}, Reading(letterbox=SQUARE, thresholds=limits, shown=shown))
+    assert same(found, expected)
+
+
+def same(found: object, expected: dict[str, np.ndarray]) -> bool:
     served = decode.get("detect").decode({name: rows[0] for name, rows in expected.items()}, reading())
-    found = decode.get("yolo").decode({"output0": head}, Reading(letterbox=SQUARE, thresholds=limits))
     assert isinstance(found, Detections)
     assert isinstance(served, Detections)
     assert np.array_equal(found.scores, served.scores)
     assert np.array_equal(found.classes, served.classes)
-    assert np.allclose(found.boxes, served.boxes)
+    return np.allclose(found.boxes, served.boxes)
+
+
+@pytest.mark.parametrize(
+    ("head", "shapes"),
+    [
+        ("yolov5", [(189, 7)]),
+        ("yolox,raw-grid", [(189, 7)]),
+        ("end2end", [(30, 6)]),
+        ("end2end,fractions,centres", [(30, 6)]),
+        ("detr,sigmoid", [(20, 5), (20, 4)]),
+        ("detr,softmax", [(20, 5), (20, 4)]),
+        ("ssd", [(40, 4), (40, 3)]),
+    ],
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_heads_that_a_user_names_are_read_as_the_kit_serves_them(
+    head: str, shapes: list[tuple[int, ...]], seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    outputs = tuple(tensor(f"y{i}", "FP32", *shape) for i, shape in enumerate(shapes))
+    shown = Shown(outputs=outputs, height=96, width=96, head=head)
+    decoder, recognition = decode.choose(shown, "detect")
+    assert decoder.name == "head"
+    member, read = meaning(shown) or pytest.fail("not recognised")
+    arrays = {t.name: generator.random(t.shape).astype(np.float32) for t in outputs}
+    if head.startswith("end2end"):
+        arrays["y0"][:, 5] = generator.integers(0, 3, 30)
+    assert read.layout is not None
+    raw = tuple(arrays[outputs[index].name][np.newaxis] for index in read.layout.outputs)
+    limits = Thresholds(score=0.3)
+    decoded = member.decode(raw, read)
+    expected = _suppression.frames(decoded, limits, decoded.best.shape[1] if member.suppress else None)
+    assert expected["num"][0, 0] > 0
+    backwards = dict(reversed(list(arrays.items())))  # a server may answer in any order
+    box = Letterbox(source_width=100, source_height=100, input_width=100, input_height=100)
+    assert same(decoder.decode(backwards, Reading(letterbox=box, thresholds=limits, shown=shown)), expected)
+    if head.startswith("yolox"):
+        assert (recognition.color, recognition.normalization.scale) == ("bgr", 1.0)
+
+
+def test_a_head_that_is_none_is_refused() -> None:
+    with pytest.raises(UnknownHeadError, match='did you mean "yolox"'):
+        decode.choose(head_shown((84, 8400), "yoloxx"), "detect")
+    with pytest.raises(ModelContractError, match=r"detect takes .* this model gives y FP32 \[84, 8400\] for a frame"):
+        decode.choose(head_shown((84, 8400), "ssd"), "detect")
 
 
 def test_a_head_of_half_precision_is_read() -> None:
     head = np.array([[50], [50], [20], [20], [0.9]], np.float16)
-    found = decode.get("yolo").decode({"y": head}, reading(WIDE))
+    found = decode.get("head").decode({"y": head}, reading(WIDE))
     assert isinstance(found, Detections)
     assert found.boxes.tolist() == [[80, 30, 120, 70]]  # the wide frame was halved and lies 25 pixels down
 
 
-@pytest.mark.parametrize("shape", [(4, 20), (20,), (2, 6, 20)])
-def test_a_head_of_another_shape_is_an_error(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"not \[4 \+ classes, anchors\]"):
-        decode.get("yolo").decode({"y": np.zeros(shape, np.float32)}, reading())
-
-
 def test_nothing_found_is_an_answer() -> None:
-    found = decode.get("yolo").decode({"y": np.zeros((6, 20), np.float32)}, reading())
+    shown = head_shown((6, 20))
+    found = decode.get("head").decode(
+        {"y": np.zeros((6, 20), np.float32)}, Reading(letterbox=SQUARE, thresholds=Thresholds(), shown=shown)
+    )
     assert isinstance(found, Detections)
     assert (len(found), found.boxes.shape) == (0, (0, 4))
 

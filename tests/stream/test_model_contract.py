@@ -34,12 +34,12 @@ def test_a_model_of_the_kit_needs_nothing_told() -> None:
     assert (made.task, made.decoder, made.server, made.versions) == ("detect", "detect", "triton 2.51.0", ("2",))
     assert (made.pixels.height, made.pixels.width, made.pixels.shape) == (480, 640, (1, 480, 640, 3))
     assert made.pixels.direct
-    assert made.outputs[1].shape == (9, 4)
+    assert made.shown.outputs[1].shape == (9, 4)
 
 
 def test_a_network_of_others_is_read_too() -> None:
     made = read((1, 3, 640, 640), "FP32", (("output0", "FP32", (1, 84, 8400)),))
-    assert (made.task, made.decoder) == ("detect", "yolo")
+    assert (made.task, made.decoder) == ("detect", "head")
     assert made.pixels.channels_first
     assert made.pixels.normalization == Normalization()
     assert made.pixels.dtype is DataType.FP32
@@ -57,7 +57,7 @@ def test_each_task_has_the_normalisation_that_it_is_trained_with_unless_told() -
 def test_a_model_without_batches_has_requests_without_one() -> None:
     made = read((3, 64, 64), "FP32", (("y", "FP32", (10,)),))
     assert made.pixels.shape == (3, 64, 64)
-    assert made.outputs[0].shape == (10,)
+    assert made.shown.outputs[0].shape == (10,)
 
 
 def test_the_configuration_may_name_the_task() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kit import axis
 from kit.errors import ModelContractError, UnknownTaskError, suggestion
-from kit.stream.decode.interface import Decoder, Shown
+from kit.stream.decode.interface import Decoder, Recognition, Shown
 
 
 def get(name: str) -> Decoder:
@@ -24,20 +24,20 @@ def tasks() -> tuple[str, ...]:
     return tuple(dict.fromkeys(decoder.task for decoder in every()))
 
 
-def choose(shown: Shown, task: str | None) -> tuple[Decoder, str]:
-    """Return the first decoder that recognises the outputs, of ``task`` where it is told, and its reason.
+def choose(shown: Shown, task: str | None) -> tuple[Decoder, Recognition]:
+    """Return the first decoder that recognises the outputs, of ``task`` where it is told, and what it saw.
 
-    Raises ``UnknownTaskError``, or ``ModelContractError`` where the outputs are not of that task.
+    Raises ``UnknownTaskError`` and ``UnknownHeadError``, or ``ModelContractError`` where the outputs do not fit.
     """
     if task is not None and task not in tasks():
         raise UnknownTaskError(f'unknown task "{task}"; {suggestion(task, tasks())}')
     candidates = [decoder for decoder in every() if task in (None, decoder.task)]
     for decoder in candidates:
-        reason = decoder.recognise(shown)
-        if reason is not None:
-            return decoder, reason
+        found = decoder.recognise(shown)
+        if found is not None:
+            return decoder, found
     outputs = ", ".join(f"{t.name} {t.dtype.value} {list(t.shape)}" for t in shown.outputs)
-    wanted = " or ".join(decoder.expects() for decoder in candidates)
+    wanted = " or ".join(decoder.expects(shown.head) for decoder in candidates)
     raise ModelContractError(
-        f"{task} takes {wanted} for a frame, this model gives {outputs}; --task raw takes it as it is"
+        f"{task} takes {wanted}, this model gives {outputs} for a frame; --task raw takes it as it is"
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from kit.stream.decode.interface import Arrays, Reading, Shown
+from kit.stream.decode.interface import IMAGENET, Arrays, Reading, Recognition, Shown
 from kit.stream.results import Classification
-from kit.types import Normalization
 
 _FEWEST_CLASSES = 2
 _SERVED = "probabilities"
@@ -16,17 +15,17 @@ class Classify:
     name = "classify"
     task = "classify"
     rank = 30
-    # torchvision's: https://docs.pytorch.org/vision/stable/models.html
-    normalization = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
-    def recognise(self, shown: Shown) -> str | None:
+    def recognise(self, shown: Shown) -> Recognition | None:
         """One float output of one dimension with at least two classes."""
         if len(shown.outputs) != 1 or not shown.outputs[0].dtype.is_float:
             return None
         shape = shown.outputs[0].shape
-        return f"one output [{shape[0]}]" if len(shape) == 1 and shape[0] >= _FEWEST_CLASSES else None
+        if len(shape) != 1 or shape[0] < _FEWEST_CLASSES:
+            return None
+        return Recognition(reason=f"one output [{shape[0]}]", normalization=IMAGENET)
 
-    def expects(self) -> str:
+    def expects(self, head: str | None) -> str:  # noqa: ARG002
         """One vector."""
         return "one float output [classes]"
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from kit.stream.decode.interface import Arrays, Reading, Shown, rows
+from kit.stream.decode.interface import Arrays, Reading, Recognition, Shown, rows
 from kit.stream.results import Detections
-from kit.types import Normalization
 
 _NAMES = frozenset({"num", "boxes", "scores", "classes"})
 
@@ -15,14 +14,13 @@ class Served:
     name = "detect"
     task = "detect"
     rank = 10
-    normalization = Normalization()
 
-    def recognise(self, shown: Shown) -> str | None:
+    def recognise(self, shown: Shown) -> Recognition | None:
         """By the four names."""
         names = {tensor.name for tensor in shown.outputs}
-        return "outputs num, boxes, scores and classes" if names >= _NAMES else None
+        return Recognition(reason="outputs num, boxes, scores and classes") if names >= _NAMES else None
 
-    def expects(self) -> str:
+    def expects(self, head: str | None) -> str:  # noqa: ARG002
         """The four names."""
         return "outputs num, boxes, scores and classes"
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from kit.stream.decode.interface import Arrays, Reading, Shown
+from kit.stream.decode.interface import IMAGENET, Arrays, Reading, Recognition, Shown
 from kit.stream.results import Embedding
-from kit.types import Normalization
 
 _SERVED = "embedding"
 
@@ -15,14 +14,14 @@ class Embed:
     name = "embed"
     task = "embed"
     rank = 25
-    # torchvision's: https://docs.pytorch.org/vision/stable/models.html
-    normalization = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
-    def recognise(self, shown: Shown) -> str | None:
+    def recognise(self, shown: Shown) -> Recognition | None:
         """By its name."""
-        return f"output {_SERVED}" if [tensor.name for tensor in shown.outputs] == [_SERVED] else None
+        if [tensor.name for tensor in shown.outputs] != [_SERVED]:
+            return None
+        return Recognition(reason=f"output {_SERVED}", normalization=IMAGENET)
 
-    def expects(self) -> str:
+    def expects(self, head: str | None) -> str:  # noqa: ARG002
         """The name."""
         return f"one output {_SERVED}"
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from kit.stream.decode.interface import Arrays, Reading, Shown, rows
+from kit.stream.decode.interface import Arrays, Reading, Recognition, Shown, rows
 from kit.stream.results import Instances
-from kit.types import Normalization
 
 _NAMES = frozenset({"num", "boxes", "scores", "classes", "masks"})
 
@@ -15,13 +14,13 @@ class ServedInstances:
     name = "instances"
     task = "instances"
     rank = 8
-    normalization = Normalization()
 
-    def recognise(self, shown: Shown) -> str | None:
+    def recognise(self, shown: Shown) -> Recognition | None:
         """By the five names."""
-        return "outputs num, boxes, scores, classes and masks" if {t.name for t in shown.outputs} >= _NAMES else None
+        names = {tensor.name for tensor in shown.outputs}
+        return Recognition(reason="outputs num, boxes, scores, classes and masks") if names >= _NAMES else None
 
-    def expects(self) -> str:
+    def expects(self, head: str | None) -> str:  # noqa: ARG002
         """The five names."""
         return "outputs num, boxes, scores, classes and masks"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from kit.stream.letterbox import Letterbox
@@ -20,11 +20,15 @@ Arrays: TypeAlias = "Mapping[str, npt.NDArray[np.generic]]"
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What a model shows of itself: its outputs for one frame (without the batch) and its input's size in pixels."""
+    """What a model shows of itself: its outputs for one frame (without the batch) and its input's size in pixels.
+
+    ``head`` is what the user says of the layout, as ``kit generate --head`` takes it.
+    """
 
     outputs: tuple[Tensor, ...]
     height: int
     width: int
+    head: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,20 @@ class Reading:
 
     letterbox: Letterbox
     thresholds: Thresholds
+    shown: Shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recognition:
+    """What a model's outputs were recognised by, and how its pixels are made where its input takes floats."""
+
+    reason: str
+    normalization: Normalization = field(default_factory=Normalization)
+    color: str = "rgb"
+
+
+IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+"""torchvision's, for classifiers and all that is made of them: https://docs.pytorch.org/vision/stable/models.html"""
 
 
 def rows(arrays: Arrays, letterbox: Letterbox) -> Detections:
@@ -52,19 +70,20 @@ class Decoder(Protocol):
     """One layout of outputs.
 
     ``task`` is what a user calls it; several layouts may be of one task. ``rank`` orders recognition.
-    ``normalization`` is assumed where the input takes floats and nobody says how they are made of pixels.
     """
 
     name: str
     task: str
     rank: int
-    normalization: Normalization
 
-    def recognise(self, shown: Shown) -> str | None:
-        """Return what the outputs were recognised by, or None where they are something else."""
+    def recognise(self, shown: Shown) -> Recognition | None:
+        """Return what the outputs were recognised by, or None where they are something else.
 
-    def expects(self) -> str:
-        """Say in a phrase what outputs this decoder takes, for messages."""
+        Raises ``UnknownHeadError`` where the user names a head that there is not.
+        """
+
+    def expects(self, head: str | None) -> str:
+        """Say in a phrase what outputs this decoder takes (those of ``head``, where the user named one)."""
 
     def decode(self, arrays: Arrays, reading: Reading) -> Output:
         """Return what the outputs mean. Raises ``KeyError`` or ``ValueError`` where they are others."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from kit.stream.decode.interface import Arrays, Reading, Shown, rows
+from kit.stream.decode.interface import Arrays, Reading, Recognition, Shown, rows
 from kit.stream.results import Poses
-from kit.types import Normalization
 
 _NAMES = frozenset({"num", "boxes", "scores", "classes", "keypoints"})
 
@@ -15,14 +14,13 @@ class ServedPose:
     name = "pose"
     task = "pose"
     rank = 9
-    normalization = Normalization()
 
-    def recognise(self, shown: Shown) -> str | None:
+    def recognise(self, shown: Shown) -> Recognition | None:
         """By the five names."""
         names = {tensor.name for tensor in shown.outputs}
-        return "outputs num, boxes, scores, classes and keypoints" if names >= _NAMES else None
+        return Recognition(reason="outputs num, boxes, scores, classes and keypoints") if names >= _NAMES else None
 
-    def expects(self) -> str:
+    def expects(self, head: str | None) -> str:  # noqa: ARG002
         """The five names."""
         return "outputs num, boxes, scores, classes and keypoints"
 

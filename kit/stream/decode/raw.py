@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from kit.stream.decode.interface import Arrays, Reading, Shown
+from kit.stream.decode.interface import Arrays, Reading, Recognition, Shown
 from kit.stream.results import Tensors
-from kit.types import Normalization
 
 
 class Raw:
@@ -13,13 +12,12 @@ class Raw:
     name = "raw"
     task = "raw"
     rank = 100
-    normalization = Normalization()
 
-    def recognise(self, shown: Shown) -> str:  # noqa: ARG002
+    def recognise(self, shown: Shown) -> Recognition:  # noqa: ARG002
         """Every model gives tensors."""
-        return "the outputs are handed on as they are"
+        return Recognition(reason="the outputs are handed on as they are")
 
-    def expects(self) -> str:
+    def expects(self, head: str | None) -> str:  # noqa: ARG002
         """Any outputs."""
         return "any outputs"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kit.stream.decode.interface import Arrays, Reading, Shown
+from kit.stream.decode.interface import IMAGENET, Arrays, Reading, Recognition, Shown
 from kit.stream.results import Segmentation
-from kit.types import DataType, Normalization, Tensor
+from kit.types import DataType, Tensor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,16 +24,17 @@ class Segment:
     name = "segment"
     task = "segment"
     rank = 40
-    normalization = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
-    def recognise(self, shown: Shown) -> str | None:
+    def recognise(self, shown: Shown) -> Recognition | None:
         """By its type and shape; a second output beside ``out`` is a training aid of torchvision's."""
         if not shown.outputs or (len(shown.outputs) > 1 and shown.outputs[0].name != "out"):
             return None
         first = shown.outputs[0]
-        return f"output {first.name} [{', '.join(map(str, first.shape))}]" if _is_map(first, shown) else None
+        if not _is_map(first, shown):
+            return None
+        return Recognition(reason=f"output {first.name} {list(first.shape)}", normalization=IMAGENET)
 
-    def expects(self) -> str:
+    def expects(self, head: str | None) -> str:  # noqa: ARG002
         """One map."""
         return "one output [height, width] of classes or [classes, height, width] of scores"
 
