@@ -8,12 +8,14 @@ five minutes.
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kit.errors import UsageError
 from kit.stream.failures import CLOSED, CallFailedError, of_call
 
 if TYPE_CHECKING:
@@ -33,18 +35,44 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 
+PORT = 8001
+_PORTS = 1 << 16
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]]+)(:(?P<port>[0-9]{1,5}))?")
 _SERVICE = "/inference.GRPCInferenceService/"
 _Answer = TypeVar("_Answer")
 
 
+def address(text: str) -> str:
+    """Return where a server is asked: gRPC's port is 8001 unless it is said.
+
+    ``host``, ``host:port``, ``[::1]:port``, ``unix:path``, ``grpc://host:port``, and ``grpcs://`` with TLS and the
+    system's certificates. Raises ``UsageError`` for what is no address of gRPC.
+    """
+    if text.startswith("unix:"):
+        return text
+    scheme, _, rest = text.strip().rpartition("://")
+    rest = rest.rstrip("/")
+    host = rest if rest.endswith("]") else rest.rpartition(":")[0] or rest
+    if scheme.startswith("http"):
+        raise UsageError(f"{text} is HTTP; frames go by gRPC: {host}:{PORT}")
+    match = _ADDRESS.fullmatch(rest)
+    if scheme not in ("", "grpc", "grpcs") or match is None or int(match["port"] or PORT) >= _PORTS:
+        raise UsageError(f'"{text}" is no address of a gRPC server; give host:port, for example localhost:{PORT}')
+    return f"{'grpcs://' if scheme == 'grpcs' else ''}{match['host']}:{match['port'] or PORT}"
+
+
 @dataclass(kw_only=True)
 class Channel:
-    """Calls to a server at ``url`` (``host:port``, ``unix:path``, or ``grpcs://host:port``); threads may share it."""
+    """Calls to a server at ``url``, see ``address``; threads may share it. Raises ``UsageError`` where it is none."""
 
     url: str
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _channel: grpc.Channel | None = field(default=None, repr=False)
     _infer: Any = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Complete the address."""
+        self.url = address(self.url)
 
     def infer(self, request: bytes, timeout_s: float) -> grpc.Future:
         """Send an encoded ``ModelInferRequest``; the future gives an encoded ``ModelInferResponse``."""

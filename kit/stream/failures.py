@@ -6,6 +6,8 @@ The words are those of Triton 2.51 as it was heard, and of the sources of later 
 from __future__ import annotations
 
 import enum
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -87,6 +89,14 @@ _BY_WORDS = (
     ("is not found", Trouble.UNKNOWN_MODEL),
 )
 
+_SHORT = (
+    (r".*Failed to connect to remote host: (.+)", r"\1"),
+    (r".*lookup failed for .*: ([^:\]]+)\]?", r"\1"),
+    (r".*Tls handshake failed.*", r"the TLS handshake failed"),
+    (r"failed to connect .*Socket closed", r"it hangs up on gRPC, whose port is 8001 by default; 8000 is HTTP's"),
+)
+"""gRPC's own words for a server that cannot be reached hold the reason at their end, if at all."""
+
 _BY_CODE = {
     "UNAVAILABLE": Trouble.UNREACHABLE,
     "NOT_FOUND": Trouble.UNKNOWN_MODEL,
@@ -103,9 +113,16 @@ _BY_CODE = {
 def classify(code: str, details: str) -> Failure:
     """Return what a gRPC status means. ``code`` is its name (``UNAVAILABLE``), ``details`` the server's words."""
     text = " ".join(details.split()) or code
+    text = next((said.expand(short) for said, short in _spoken(text)), text)
     lowered = text.lower()
     trouble = next((t for words, t in _BY_WORDS if words in lowered), None) or _BY_CODE.get(code, Trouble.FAILED)
     return Failure(trouble=trouble, text=text.removeprefix("[request id: <id_unknown>] "))
+
+
+def _spoken(text: str) -> Iterator[tuple[re.Match[str], str]]:
+    for pattern, short in _SHORT:
+        if (match := re.fullmatch(pattern, text)) is not None:
+            yield match, short
 
 
 def of_call(error: grpc.RpcError) -> Failure:

@@ -85,7 +85,7 @@ def _float(number: int) -> bytes:
 
 
 @contextmanager
-def running(fake: FakeServer) -> Iterator[FakeServer]:
+def running(fake: FakeServer, tls: tuple[bytes, bytes] | None = None) -> Iterator[FakeServer]:
     methods = {
         "ModelInfer": fake.infer,
         "ModelMetadata": fake.metadata,
@@ -100,7 +100,10 @@ def running(fake: FakeServer) -> Iterator[FakeServer]:
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers),)
         )
-        fake.port = server.add_insecure_port(fake.url)
+        if tls is None:
+            fake.port = server.add_insecure_port(fake.url)
+        else:
+            fake.port = server.add_secure_port(fake.url, grpc.ssl_server_credentials([tls]))
         server.start()
         try:
             yield fake

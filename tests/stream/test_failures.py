@@ -43,6 +43,23 @@ def test_a_reason_is_one_line() -> None:
     assert classify("INTERNAL", "[request id: <id_unknown>] Traceback:\n  File\tx\n").text == "Traceback: File x"
 
 
+@pytest.mark.parametrize(
+    ("words", "short"),
+    [
+        (("failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:443: Failed to connect to remote "
+         "host: Connection refused"), "Connection refused"),
+        (("errors resolving box:8001: [field:hostname lookup error:address lookup failed for box:8001: Domain name not "
+         "found]"), "Domain name not found"),
+        ("failed to connect to all addresses; last error: UNAVAILABLE: ipv4:127.0.0.1:8000: Socket closed",
+         "it hangs up on gRPC, whose port is 8001 by default; 8000 is HTTP's"),
+        ("failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Tls handshake failed (X): y: OK",
+         "the TLS handshake failed"),
+    ],
+)  # fmt: skip
+def test_the_reason_is_taken_out_of_grpcs_words(words: str, short: str) -> None:
+    assert classify("UNAVAILABLE", words).text == short
+
+
 def test_what_may_help_is_sent_again_and_what_may_harm_is_not() -> None:
     assert classify("UNAVAILABLE", "").resend
     assert classify("RESOURCE_EXHAUSTED", "").resend

@@ -1,10 +1,17 @@
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_server import FakeServer, running
 from tritonclient.grpc import service_pb2
 
-from kit.errors import ModelContractError, UnknownTaskError
+from kit.errors import ModelContractError, UnknownTaskError, UsageError
 from kit.stream import contract
 from kit.stream.channel import Channel
 from kit.stream.contract import ModelContract, ModelOptions
@@ -107,6 +114,70 @@ def test_the_address_tells_whether_the_server_is_here() -> None:
     assert Channel(url="unix:/run/triton").local
     assert not Channel(url="192.0.2.7:8001").local  # TEST-NET-1 belongs to nobody
     assert not Channel(url="no-such-host.invalid:8001").local
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("localhost", "localhost:8001"),
+        ("localhost:9", "localhost:9"),
+        ("grpc://box.local:8001/", "box.local:8001"),
+        ("grpcs://box", "grpcs://box:8001"),
+        ("[::1]", "[::1]:8001"),
+        ("[fe80::1%eth0]:8001", "[fe80::1%eth0]:8001"),
+        ("unix:/run/triton.sock", "unix:/run/triton.sock"),
+    ],
+)
+def test_an_address_is_completed(text: str, meant: str) -> None:
+    assert Channel(url=text).url == meant
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":8001", "localhost:", "localhost:x", "localhost:99999", "a b", "ftp://x:1", "x:1:2"]
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is no address of a gRPC server; give host:port, for example localhost:8001"):
+        Channel(url=text)
+
+
+def test_the_address_of_http_is_answered_with_that_of_grpc() -> None:
+    with pytest.raises(UsageError, match=r"http://box:8000 is HTTP; frames go by gRPC: box:8001"):
+        Channel(url="http://box:8000")
+
+
+def test_a_port_that_speaks_http_is_told() -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        channel = Channel(url=f"127.0.0.1:{web.server_port}")
+        try:
+            with pytest.raises(CallFailedError) as caught:
+                channel.server(5)
+        finally:
+            channel.close()
+            web.shutdown()
+    assert caught.value.failure.trouble is Trouble.UNREACHABLE
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_server_with_a_certificate_is_asked_by_tls(tmp_path: Path) -> None:
+    """In a process of its own: gRPC reads once which certificates it trusts."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from fake_server import FakeServer, running; from kit.stream.channel import Channel\n"
+        "with running(FakeServer(), tls=(Path(sys.argv[1]).read_bytes(), Path(sys.argv[2]).read_bytes())) as fake:\n"
+        "    print(Channel(url=f'grpcs://localhost:{fake.port}').server(5).name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, key, certificate], capture_output=True, text=True, timeout=30,
+        cwd=Path(__file__).parent, env={**os.environ, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(certificate)},
+    )  # fmt: skip
+    assert done.stdout == "fake\n", done.stderr
 
 
 def test_a_call_to_nobody_fails_at_once_and_can_be_made_again() -> None:

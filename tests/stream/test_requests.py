@@ -261,7 +261,7 @@ class TestTheEnd:
         with outcome.dispatcher("127.0.0.1:1") as dispatcher:
             assert not dispatcher.wait_until_ready(0.1)
         assert time.monotonic() - began < 1
-        assert "waiting: echo at 127.0.0.1:1 does not answer (failed to connect" in outcome.texts()
+        assert "waiting: echo at 127.0.0.1:1 does not answer (Connection refused)" in outcome.texts()
 
     def test_no_thread_stays(self) -> None:
         outcome = Outcome()
