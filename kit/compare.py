@@ -7,14 +7,15 @@ a frame's answer depends on the frames beside it: Triton's batcher puts stranger
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from kit import tasks
+from kit import dialect, tasks
 from kit.errors import ParityError, UnsupportedModelError
-from kit.inputs import Samples, to_native
+from kit.inputs import Recipe, Samples, to_native
 from kit.types import Difference, Graphs, Parity, Tensor
 
 Array = npt.NDArray[np.generic]
@@ -27,7 +28,12 @@ TOLERANCE = 1e-4
 _HALF_TOLERANCE = 5e-3
 """The same where an output of the network is FP16, which has 11 bits: a few roundings."""
 
+_INTEGER_TOLERANCE = 2e-2
+"""The same of graphs that compute in 8 bits: a rounding the other way is one of 255 steps, in several layers."""
+
+_TOLERANCES = {"fp32": TOLERANCE, "fp16": _HALF_TOLERANCE, "int8": _INTEGER_TOLERANCE}
 _LEAST_COSINE = 0.9999
+_LEAST_COSINE_OF_INTEGERS = 0.999
 
 _SMALLEST_RANGE = 1e-6
 """An output whose largest value is below is all zeros in FP32 arithmetic, rounded."""
@@ -51,21 +57,43 @@ class Answers:
         return self._made[size]
 
 
+def tolerance_of(path: Path) -> float:
+    """Return how far a graph's answers may be apart, by what it computes in inside."""
+    return _TOLERANCES[dialect.rounding(path)]
+
+
 def check_stages(graphs: Graphs, frames: Samples, sizes: tuple[int, ...]) -> tuple[Parity, ...]:
     """Hold each graph against the one before it. Raises ``ParityError``, which names the stage and the output."""
+    floor = tolerance_of(graphs.original.path)
     native = frames.mapped(lambda feeds: to_native(feeds, graphs.network.signature, graphs.meaning))
     original = Answers(runner(graphs.original.path), native)
     network = Answers(runner(graphs.network.path), native)
     found = []
     if graphs.reference is not None:
-        found.append(_check("export", Answers(graphs.reference, native).at, original.at, frames, sizes))
-    found.append(_check("simplify", original.at, network.at, frames, sizes))
+        found.append(_check("export", Answers(graphs.reference, native).at, original.at, frames, sizes, floor))
+    found.append(_check("simplify", original.at, network.at, frames, sizes, floor))
     if graphs.meaning.contract == "served":
-        found.append(_check_contract(graphs, network, frames, sizes))
+        found.append(_check_contract(graphs, network, frames, sizes, floor))
     return tuple(found)
 
 
-def _check_contract(graphs: Graphs, network: Answers, frames: Samples, sizes: tuple[int, ...]) -> Parity:
+def check_resized(
+    graphs: Graphs, other: Recipe, found: tuple[Parity, ...], tell: Callable[[str], None]
+) -> tuple[Parity, ...]:
+    """Add to a comparison one at another size of picture, where the model takes it; ``tell`` where it does not."""
+    samples = other.make()
+    native = samples.mapped(lambda feeds: to_native(feeds, graphs.network.signature, graphs.meaning))
+    try:
+        Answers(runner(graphs.original.path), native).at(1)
+    except UnsupportedModelError:
+        height, width = other.free
+        tell(f"the size of its pictures is called free, and it does not take {height}x{width}: export it with one size")
+        return found
+    more = check_stages(graphs, samples, (1,))
+    return tuple(replace(a, differences=(*a.differences, *b.differences)) for a, b in zip(found, more, strict=True))
+
+
+def _check_contract(graphs: Graphs, network: Answers, frames: Samples, sizes: tuple[int, ...], floor: float) -> Parity:
     """Hold the fused graph against the network with numpy before and after it.
 
     In two parts, so that a rounding error cannot flip a box over a threshold and look like a fault: the
@@ -84,7 +112,7 @@ def _check_contract(graphs: Graphs, network: Answers, frames: Samples, sizes: tu
         made = task.reference(inner | {name: given[full] for name, full in own.items()}, graphs.meaning)
         return {name: outside[name] for name in read} | {own.get(name, name): value for name, value in made.items()}
 
-    return _check("contract", expected, opened.at, frames, sizes)
+    return _check("contract", expected, opened.at, frames, sizes, floor)
 
 
 def _read_outputs(graphs: Graphs) -> list[Tensor]:
@@ -150,7 +178,8 @@ def difference(output: str, expected: Array, got: Array) -> Difference:
 
 def exceeds(found: Difference, tolerance: float) -> bool:
     """Tell whether a difference is more than rounding. NaN is."""
-    return bool(found.nan) or not found.relative <= tolerance or not found.cosine >= _LEAST_COSINE
+    least = _LEAST_COSINE if tolerance <= _HALF_TOLERANCE else _LEAST_COSINE_OF_INTEGERS
+    return bool(found.nan) or not found.relative <= tolerance or not found.cosine >= least
 
 
 def _check(
@@ -159,19 +188,21 @@ def _check(
     after: Callable[[int], Arrays],
     samples: Samples,
     sizes: tuple[int, ...],
+    floor: float = TOLERANCE,
 ) -> Parity:
+    """Compare at each batch size; ``floor`` is the tolerance that the precision inside the graph asks for."""
     found: list[Difference] = []
     for size in sizes:
         expected = before(size)
-        found += _differences(stage, expected, after(size))
+        found += _differences(stage, expected, after(size), floor)
         if len(sizes) > 1:
-            _require_independence(before(sizes[0]), expected, size)
-    allowed = _tolerance(before(sizes[0]))
+            _require_independence(before(sizes[0]), expected, size, floor)
+    allowed = _tolerance(before(sizes[0]), floor)
     return Parity(stage=stage, inputs=samples.description, tolerance=allowed, differences=tuple(found))
 
 
-def _differences(stage: str, expected: Mapping[str, Array], got: Mapping[str, Array]) -> list[Difference]:
-    found, allowed = [], _tolerance(expected)
+def _differences(stage: str, expected: Mapping[str, Array], got: Mapping[str, Array], floor: float) -> list[Difference]:
+    found, allowed = [], _tolerance(expected, floor)
     for name, value in expected.items():
         if name not in got or got[name].shape != value.shape:
             shape = "nothing" if name not in got else f"shape {got[name].shape}"
@@ -188,12 +219,12 @@ def _differences(stage: str, expected: Mapping[str, Array], got: Mapping[str, Ar
     return found
 
 
-def _tolerance(outputs: Mapping[str, Array]) -> float:
+def _tolerance(outputs: Mapping[str, Array], floor: float) -> float:
     """Return what rounding may do: where one output is FP16, others are made from FP16 numbers too."""
-    return _HALF_TOLERANCE if any(value.dtype == np.float16 for value in outputs.values()) else TOLERANCE
+    return max(floor, _HALF_TOLERANCE) if any(value.dtype == np.float16 for value in outputs.values()) else floor
 
 
-def _require_independence(first: Mapping[str, Array], wide: Mapping[str, Array], size: int) -> None:
+def _require_independence(first: Mapping[str, Array], wide: Mapping[str, Array], size: int, floor: float) -> None:
     """Compare the first frame's answer alone with its answer in company."""
     for name, value in first.items():
         if len(wide[name]) != size:
@@ -202,7 +233,7 @@ def _require_independence(first: Mapping[str, Array], wide: Mapping[str, Array],
                 "dimension is no batch; serve the model with --max-batch-size 0"
             )
         apart = difference(name, value[:1], wide[name][:1])
-        if exceeds(apart, _tolerance(first)):
+        if exceeds(apart, _tolerance(first, floor)):
             raise ParityError(
                 f"load: output {name} of one input changes by {apart.maximum:.3g} when {size} are in the batch; "
                 "Triton would mix requests of different clients: export with a fixed batch of 1"

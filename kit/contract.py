@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import heads, tasks
+from kit import heads, normalization, tasks
 from kit.errors import AmbiguousModelError, UnsupportedModelError, UsageError
 from kit.tasks.interface import Head, Headed, Task
 from kit.types import Certainty, DataType, Interpretation, Layout, Model, Normalization, Spec, Tensor
@@ -46,7 +46,7 @@ def interpret(spec: Spec, model: Model) -> Interpretation:
     if not fitting:
         raise UnsupportedModelError(_unfit(spec, model, reasons))
     task, head = _surest(spec, fitting)
-    return _interpretation(spec, task, head, image)
+    return _interpretation(spec, task, head, model)
 
 
 def _unfit(spec: Spec, model: Model, reasons: list[str]) -> str:
@@ -116,14 +116,15 @@ def _layout(spec: Spec, head: Head) -> Layout | None:
     return replace(layout, words=(*layout.words, "argmax"))
 
 
-def _interpretation(spec: Spec, task: Task, head: Head, image: Tensor | None) -> Interpretation:
+def _interpretation(spec: Spec, task: Task, head: Head, model: Model) -> Interpretation:
+    image = image_input(model)
     served = task.frames and spec.contract == "served"
     return Interpretation(
         task=task.name,
         head=head.name,
         contract="served" if served else "native",
         class_count=None if head.rivals else head.class_count,
-        normalization=_normalization(spec, task, head, image) if served and _takes_floats(image) else None,
+        normalization=_normalization(spec, task, head, model) if served and _takes_floats(image) else None,
         color=spec.color or head.color,
         thresholds=task.thresholds(spec.thresholds) if served else None,
         reason=head.reason,
@@ -167,7 +168,7 @@ def fuse(model: Model, meaning: Interpretation, folder: Path) -> Model:
         opset=kit.graph.opset(proto), ir_version=proto.ir_version,
     )  # fmt: skip
     try:
-        network = onnx.compose.add_prefix(proto, "network/")
+        network = kit.graph.with_prefix(proto, "network/")
         network = _prepend(network, current, meaning)
         network = _append(network, current, meaning, tasks.get(meaning.task))
         network.graph.name = meaning.task
@@ -295,13 +296,15 @@ def _raise_opset(proto: onnx.ModelProto, model: Model) -> onnx.ModelProto:
         ) from error
 
 
-def _normalization(spec: Spec, task: Task, head: Head, image: Tensor | None) -> Normalization:
-    """Return what was asked for, else the head's or the task's; a grey picture has no use for three colours' means."""
+def _normalization(spec: Spec, task: Task, head: Head, model: Model) -> Normalization:
+    """Return what was asked for, else the model's, the head's or the task's; grey has no use for three means."""
+    image = image_input(model)
     assert image is not None
     channels = image.shape[1] if channels_first(image) else image.shape[3]
     usual = head.normalization or task.normalization
     fits = channels == len(usual.mean)
-    return spec.normalization or (usual if fits else Normalization(scale=usual.scale, mean=(0.0,), std=(1.0,)))
+    told = spec.normalization or normalization.of_metadata(model)
+    return told or (usual if fits else Normalization(scale=usual.scale, mean=(0.0,), std=(1.0,)))
 
 
 def _takes_floats(image: Tensor | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -39,6 +40,17 @@ def translated(place: Path, remedy: str = OUTPUT_REMEDY, verb: str = "written") 
             raise
         where = error.filename or place
         raise NotWritableError(f"{where} cannot be {verb}: {error.strerror}; {remedy}") from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, for the few milliseconds of a change; a kill releases it. Raises ``OSError``."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def sync(path: Path) -> None:

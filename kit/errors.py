@@ -6,7 +6,8 @@
     │   ├── UnknownTaskError        21
     │   ├── UnknownPrecisionError   22
     │   ├── InvalidModelNameError   23
-    │   └── UnknownHeadError        24
+    │   ├── UnknownHeadError        24
+    │   └── InvalidSpecError        25  a spec file with everything that is wrong in it
     ├── SourceError                     the model that was given
     │   ├── SourceNotFoundError     10
     │   ├── NotOnnxError            11
@@ -16,10 +17,13 @@
     │   ├── UnsupportedModelError   15  a valid model that the kit cannot serve as asked
     │   ├── InputsError             16  the folder of images for calibration or validation
     │   ├── SourceChangedError      17  the file was written while it was read
-    │   └── AmbiguousModelError     18  its outputs can be read in several ways that answer differently
+    │   ├── AmbiguousModelError     18  its outputs can be read in several ways that answer differently
+    │   ├── CheckpointError         19  weights that are no network, do not fit one, or are not safe to read
+    │   └── ExternalDataError       62  weights outside the model's file: missing, unsafe or too many
     ├── StageError                  30  a stage of the pipeline broke the model
     │   ├── ParityError             31  its answers differ from the source model's
-    │   └── VerificationError       32  the real server refused it or answered something else
+    │   ├── VerificationError       32  the real server refused it or answered something else
+    │   └── WorkerDiedError         33  the process that made one of several models was killed or crashed
     ├── RepositoryError                 the folder that is written
     │   ├── NotWritableError        40
     │   ├── DiskFullError           41
@@ -36,7 +40,8 @@
     │   ├── UnknownModelError       55  the server has no model of this name
     │   └── ModelContractError      56  a model that frames cannot be sent to as asked
     ├── MissingExtraError           60  an optional dependency is not installed
-    └── TargetFileError             61  a target's TOML file is wrong
+    ├── TargetFileError             61  a target's TOML file is wrong
+    └── OutOfMemoryError            63  the machine has less memory than the model needs
 
 Ctrl-C is not an error of this tree: the command line answers it with exit code 130.
 
@@ -47,6 +52,7 @@ libraries are translated once, at the seam where they arise, with ``raise ... fr
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -55,6 +61,8 @@ class KitError(Exception):
     """A user's mistake or an environment's fault: shown as one line, never as a traceback."""
 
     exit_code: ClassVar[int] = 1
+    listed: ClassVar[bool] = False
+    """Whether the message has a line for each of several problems, and is printed as it stands."""
 
 
 class UsageError(KitError):
@@ -91,6 +99,13 @@ class UnknownHeadError(UsageError):
     """No layout of a detector's outputs has this name, or it has no such variation."""
 
     exit_code = 24
+
+
+class InvalidSpecError(UsageError):
+    """A spec file is wrong; the message lists every problem with its line and column."""
+
+    exit_code = 25
+    listed = True
 
 
 class SourceError(KitError):
@@ -151,6 +166,18 @@ class AmbiguousModelError(SourceError):
     exit_code = 18
 
 
+class ExternalDataError(SourceError):
+    """Weights that a model keeps in files beside it are missing or too many, or lie where they must not be read."""
+
+    exit_code = 62
+
+
+class CheckpointError(SourceError):
+    """A checkpoint holds no network, does not fit the one that was given, or cannot be read safely."""
+
+    exit_code = 19
+
+
 class StageError(KitError):
     """A stage of the pipeline broke the model; the message names the stage."""
 
@@ -167,6 +194,12 @@ class VerificationError(StageError):
     """A real Triton refused the staged repository or answered something else."""
 
     exit_code = 32
+
+
+class WorkerDiedError(StageError):
+    """The process that made one of several models ended without a word: out of memory, or a library crashed."""
+
+    exit_code = 33
 
 
 class RepositoryError(KitError):
@@ -260,17 +293,36 @@ class MissingExtraError(KitError):
 
     exit_code = 60
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
-        """Say which ``extra`` brings ``package``, and what it is needed for."""
-        super().__init__(
-            f"{purpose} needs {package}, which is not installed; run: pip install 'triton-edge-kit[{extra}]'"
-        )
+    def __init__(self, package: str, extra: str | None, purpose: str, otherwise: str = "") -> None:
+        """Say which ``extra`` brings ``package`` (None: it is the user's own), and what it is needed for.
+
+        ``otherwise`` is what would do instead.
+        """
+        wanted = package if extra is None else f"'triton-edge-kit[{extra}]'"
+        rest = f"; or {otherwise}" if otherwise else ""
+        super().__init__(f"{purpose} needs {package}, which is not installed; run: pip install {wanted}{rest}")
 
 
 class TargetFileError(KitError):
     """A target's TOML file is wrong."""
 
     exit_code = 61
+    listed = True
+
+
+def of_system(error: OSError) -> KitError | None:
+    """Return what an error of the operating system is to a user, wherever it arises; None for a fault of ours."""
+    if isinstance(error, PermissionError) and error.filename is not None:
+        return NotWritableError(f"{error.filename}: permission denied; ask for it, or choose another place")
+    if error.errno == errno.ENOSPC:
+        return DiskFullError("no space left for the output or for temporary files; free some, or set TMPDIR")
+    return None
+
+
+class OutOfMemoryError(KitError):
+    """The machine has less memory than the model needs."""
+
+    exit_code = 63
 
 
 def suggestion(word: str, choices: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import disk
+from kit import disk, external
 from kit.errors import NotOnnxError, TruncatedOnnxError, UnsupportedModelError
 from kit.types import DataType, Model, Signature, Tensor
 
@@ -39,14 +39,17 @@ _PATH_LIKE = re.compile(r"(^|[\s\"'=(])(/[\w.-]+){2,}|[A-Za-z]:\\")
 
 
 def read(path: Path) -> onnx.ModelProto:
-    """Return the model in a file, weights included. Raises as ``parse`` does, and ``OSError``."""
-    return parse(path.read_bytes(), path.name)
+    """Return the model in a file, weights included. Raises as ``parse`` and ``external.embed`` do, and ``OSError``."""
+    data = path.read_bytes()
+    model = parse(data, path.name)
+    external.embed(model, path.parent, path.name, "", len(data))
+    return model
 
 
 def parse(data: bytes, name: str) -> onnx.ModelProto:
     """Return the model in a file's bytes; ``name`` is the file's, for messages.
 
-    Raises ``NotOnnxError``, ``TruncatedOnnxError``, or ``UnsupportedModelError`` for weights outside the file.
+    Weights outside the file stay there: ``kit.external``. Raises ``NotOnnxError`` and ``TruncatedOnnxError``.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -63,12 +66,6 @@ def parse(data: bytes, name: str) -> onnx.ModelProto:
     _require_a_graph(model, name, data)
     if not all(isinstance(text, str) for text in _texts(model)):
         raise NotOnnxError(f"{name} has names that are no text; copy or export it again")
-    outside = sorted({e.value for t in model.graph.initializer for e in t.external_data if e.key == "location"})
-    if outside:
-        raise UnsupportedModelError(
-            f"{name} keeps its weights in {', '.join(outside)}; make it one file: "
-            f'onnx.save(onnx.load("{name}"), "one-file.onnx")'
-        )
     return model
 
 
@@ -102,11 +99,37 @@ def strip(model: onnx.ModelProto) -> None:
         del function.metadata_props[:]
 
 
+def with_prefix(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
+    """Return the model with ``prefix`` in front of every name: onnx's own, which forgets one case.
+
+    What the branch of an If or the body of a Loop takes from the graph around it, it leaves as it was.
+    """
+    import onnx.compose
+
+    made = onnx.compose.add_prefix(model, prefix)
+    _link(made.graph, prefix, set())
+    return made
+
+
+def _link(graph: onnx.GraphProto, prefix: str, around: set[str]) -> None:
+    """Rename what the nodes of a graph take from those around it."""
+    own = {v.name for v in (*graph.input, *graph.initializer)} | {name for n in graph.node for name in n.output}
+    for node in graph.node:
+        node.input[:] = [_linked(name, prefix, own, around) for name in node.input]
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                _link(inner, prefix, around | own)
+
+
+def _linked(name: str, prefix: str, own: set[str], around: set[str]) -> str:
+    return f"{prefix}{name}" if name and name not in own | around and f"{prefix}{name}" in own | around else name
+
+
 def unchanged(model: Model, folder: Path) -> Model:
     """Return the model with its file in ``folder`` too, so that a stage that changes nothing has its own result."""
     path = folder / model.path.name
     disk.link_or_copy(model.path, path)
-    return replace(model, path=path)
+    return replace(model, path=path, notes=())
 
 
 def describe(path: Path, digest: str) -> Model:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from kit.errors import InputsError
+from kit.errors import InputsError, OutOfMemoryError
 from kit.types import DataType, Interpretation, Signature, Tensor
 
 if TYPE_CHECKING:
@@ -20,7 +22,10 @@ Array: TypeAlias = "npt.NDArray[np.generic]"
 _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 _PAD_GREY = 114  # as Ultralytics' LetterBox fills
 _FREE_DIMENSION = 64
-_FREE_IMAGE_SIDE = 320
+_LARGEST_ELEMENT = 8  # bytes
+_FREE_IMAGE_SIZE = (320, 320)
+_OTHER_IMAGE_SIZE = (256, 384)
+"""Height and width in pixels of a picture whose size is free: multiples of 32, to which most networks reduce it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +51,21 @@ class Samples:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to make samples for a model: known, with a digest, before any image is read."""
+    """How to make samples for a model: known, with a digest, before any image is read.
+
+    ``free`` is the height and width of a picture where the model leaves them open.
+    """
 
     signature: Signature
     count: int
     images: tuple[Path, ...] = ()
+    free: tuple[int, int] = _FREE_IMAGE_SIZE
+
+    def resized(self) -> Recipe | None:
+        """Return the same with pictures of another size; None where the model leaves no size open."""
+        if not any(len(t.shape) == 4 and -1 in t.shape[1:] for t in self.signature.inputs):
+            return None
+        return replace(self, free=_OTHER_IMAGE_SIZE)
 
     def chosen(self) -> tuple[Path, ...]:
         """Return the images that are used, spread over all; none where the model takes no UINT8 frames."""
@@ -68,15 +83,19 @@ class Recipe:
         return digest.hexdigest()
 
     def make(self) -> Samples:
-        """Read the images, else make random values for every input. Raises ``InputsError``."""
+        """Read the images, else make random values for every input.
+
+        Raises ``InputsError``, and ``OutOfMemoryError`` where the inputs are larger than half of the machine's memory.
+        """
         import numpy as np
 
+        _require_room(self.signature, self.count, self.free)
         batched = self.signature.batched
         if not (images := self.chosen()):
-            made = {t.name: random(t, self.count) for t in self.signature.inputs}
+            made = {t.name: random(t, self.count, self.free) for t in self.signature.inputs}
             return Samples(description="random", feeds=made, batched=batched)
         frame = self.signature.inputs[0]
-        _, height, width, channels = _concrete(frame)
+        _, height, width, channels = _concrete(frame, self.free)
         pictures = np.stack([read_image(path, (height, width), channels) for path in images])
         return Samples(description="images", feeds={frame.name: pictures}, batched=batched)
 
@@ -96,13 +115,16 @@ def images_in(folder: Path) -> tuple[Path, ...]:
     return files
 
 
-def random(tensor: Tensor, count: int) -> Array:
-    """Return reproducible values for ``count`` batch elements: [0, 1) for floats, the whole range for bytes."""
+def random(tensor: Tensor, count: int, free: tuple[int, int] = _FREE_IMAGE_SIZE) -> Array:
+    """Return reproducible values for ``count`` batch elements: [0, 1) for floats, the whole range for bytes.
+
+    ``free`` is the height and width of a picture where the tensor leaves them open.
+    """
     import numpy as np
 
     seed = int.from_bytes(hashlib.sha256(tensor.name.encode()).digest()[:4], "little")
     generator = np.random.default_rng(seed)
-    shape = _concrete(tensor)
+    shape = _concrete(tensor, free)
     if tensor.shape and tensor.shape[0] == -1:
         shape = (count, *shape[1:])
     if tensor.dtype is DataType.BYTES:
@@ -158,6 +180,19 @@ def to_native(frames: dict[str, Array], native: Signature, meaning: Interpretati
     return {name: np.ascontiguousarray(values).astype(target.dtype.numpy_name)}
 
 
+def _require_room(signature: Signature, count: int, free: tuple[int, int]) -> None:
+    """Refuse sizes that nobody meant before they fill the memory: what fills it may be killed without a word."""
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    for tensor in signature.inputs:
+        shape = _concrete(tensor, free)
+        size = math.prod(shape) * count * _LARGEST_ELEMENT
+        if size > room:
+            raise OutOfMemoryError(
+                f"input {tensor.name} has shape {list(tensor.shape)}: {count} of them take up to {size / 2**30:,.0f} "
+                "GiB, more than half of this machine's memory; lower --max-batch-size, or export with smaller sizes"
+            )
+
+
 def _takes_frames(signature: Signature) -> bool:
     if len(signature.inputs) != 1:
         return False
@@ -165,7 +200,9 @@ def _takes_frames(signature: Signature) -> bool:
     return tensor.dtype is DataType.UINT8 and len(tensor.shape) == 4 and tensor.shape[3] in (1, 3)
 
 
-def _concrete(tensor: Tensor) -> tuple[int, ...]:
+def _concrete(tensor: Tensor, free: tuple[int, int]) -> tuple[int, ...]:
     """Return the shape with free dimensions filled in; the batch dimension is 1."""
-    free = _FREE_IMAGE_SIDE if len(tensor.shape) == 4 else _FREE_DIMENSION
-    return tuple((1 if i == 0 else free) if d == -1 else d for i, d in enumerate(tensor.shape))
+    sizes = [1, *[_FREE_DIMENSION] * (len(tensor.shape) - 1)]
+    if len(tensor.shape) == 4:  # NHWC or NCHW: three channels are not among what is free
+        sizes = [1, *free, free[1]] if tensor.shape[3] in (1, 3) else [1, free[0], *free]
+    return tuple(size if d == -1 else d for d, size in zip(tensor.shape, sizes, strict=False))

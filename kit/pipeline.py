@@ -13,6 +13,8 @@ from kit import (
     heads,
     inputs,
     labels,
+    lacking,
+    loading,
     manifest,
     precision,
     render,
@@ -27,7 +29,7 @@ from kit import (
     verify,
 )
 from kit.cache import Cache, Key, tool_version
-from kit.errors import InputsError, SourceChangedError, UsageError
+from kit.errors import InputsError, UsageError
 from kit.inputs import Recipe
 from kit.manifest import Manifest, Origin, StageParity, TargetRecord
 from kit.progress import Progress, Silent
@@ -115,14 +117,20 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
     facts = tuple(targets.load(name, options.target_folders) for name in spec.targets)
     for target in facts:
         precision.get(_precision_of(spec, target))
+        lacking.require(target, threads=spec.intra_op_threads, folders=options.target_folders)
     if spec.task is not None:
         tasks.get(spec.task)
     if spec.head is not None:
         heads.parse(spec.head)
     if spec.labels is not None:
         labels.read(spec.labels)
-    if options.input_shape is not None and not sources.resolve(spec.source).needs_shape:
+    source = sources.resolve(spec.source)
+    if options.input_shape is not None and not source.needs_shape:
         raise UsageError(f"{spec.source} says itself what it takes; --input-shape is for PyTorch models")
+    if spec.weights is not None and not source.takes_weights:
+        raise UsageError(
+            f"{spec.source} has its weights inside; --weights is for package.module:callable and timm:NAME"
+        )
     folder = spec.validation or spec.calibration
     cache = Cache(fresh=not options.use_cache)
     cache.sweep()
@@ -153,29 +161,13 @@ def _digest(recipe: Recipe) -> str:
 
 
 def _load(plan: _Plan, scratch: Path, standby: Standby) -> Loaded:
-    """Read the source as ONNX. A PyTorch model is exported each time: only running it tells whether it changed.
+    """Read the source as ONNX, with a free batch where that can be proved.
 
     The server that will be asked about a model nobody has seen before is started meanwhile.
     """
-    source, text, shape = sources.resolve(plan.spec.source), plan.spec.source, plan.options.input_shape
-    fingerprint = source.fingerprint(text)
-    if fingerprint is not None:
-        key = Key(stage="load", inputs=(fingerprint,), tools=source.tools)
-
-        def work(folder: Path) -> Model:
-            _expect_questions(plan, standby)
-            loaded = source.load(text, folder, shape)
-            if loaded.digest != fingerprint:
-                raise SourceChangedError(f"{text} was changed while it was read; run again when it is whole")
-            return loaded.model
-
-        return Loaded(model=plan.stages.cached(key, Model, work, summary.signature), digest=fingerprint)
-    start = time.perf_counter()
-    _expect_questions(plan, standby)
-    with plan.stages.progress.working("export"):
-        loaded = source.load(text, scratch, shape)
-    plan.stages.finished("export", summary.signature(loaded.model), start)
-    return loaded
+    spec, stages = plan.spec, plan.stages
+    loaded = loading.load(spec, plan.options.input_shape, stages, scratch, lambda: _expect_questions(plan, standby))
+    return loaded if spec.max_batch_size == 0 else loading.make_batch_variable(loaded, stages)
 
 
 def _expect_questions(plan: _Plan, standby: Standby) -> None:
@@ -192,11 +184,13 @@ def _convert(plan: _Plan, loaded: Loaded) -> Graphs:
         lambda folder: simplify.simplify(original, folder),
         summary.size,
     )
+    for note in network.notes:
+        stages.progress.note(note)
     meaning = stages.cached(
         Key(stage="interpret", inputs=(network.digest,), parameters=_meaning_parameters(plan.spec)),
         Interpretation,
         lambda _: contract.interpret(plan.spec, network),
-        lambda found: summary.meaning(plan.spec, found),
+        lambda found: summary.meaning(plan.spec, found, network),
     )
     served = stages.cached(
         Key(stage="contract", inputs=(network.digest,), parameters=meaning, tools=_GRAPH_TOOLS),
@@ -345,6 +339,8 @@ def _compare(plan: _Plan, graphs: Graphs, recipe: Recipe, sizes: tuple[int, ...]
         from kit import compare
 
         found = compare.check_stages(graphs, recipe.make(), sizes)
+        if (other := recipe.resized()) is not None:
+            found = compare.check_resized(graphs, other, found, plan.stages.progress.note)
         simplify.check(graphs.original, graphs.network)
         return found
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from kit import disk
 from kit.manifest import Manifest
 from kit.types import Parity, StageTime
 
@@ -30,11 +31,7 @@ def write(
     It is made in ``folder``, which is swept after a kill, and then put at its place in one step.
     """
     path = place(output)
-    try:
-        models = dict(json.loads(path.read_text(encoding="utf-8"))["models"])
-    except (OSError, ValueError, KeyError, TypeError):
-        models = {}
-    models[manifest.name] = {
+    seen = {
         "version": manifest.version,
         "seconds": round(seconds, 3),
         "stages": [{"stage": t.stage, "seconds": round(t.seconds, 3), "cached": t.cached} for t in times],
@@ -47,12 +44,22 @@ def write(
             "python": platform.python_version(),
         },
     }
-    text = json.dumps({"models": models}, indent=2) + "\n"
     partial = folder / "report.json"
-    with suppress(OSError):  # the repository is published; a folder that cannot hold a report is no reason to fail
-        partial.write_text(text, encoding="utf-8")
+    # The repository is published; a folder that cannot hold a report is no reason to fail. The lock is for runs of
+    # other models at the same time, whose staging is in the same folder.
+    with suppress(OSError), disk.locked(folder.parent):
+        models = {**_models(path), manifest.name: seen}
+        partial.write_text(json.dumps({"models": models}, indent=2) + "\n", encoding="utf-8")
         try:
             partial.replace(path)
         except OSError:  # the repository is a file system of its own
             shutil.copyfile(partial, path)
     return path
+
+
+def _models(path: Path) -> dict[str, object]:
+    """Return what a report holds of each model; nothing where it cannot be read."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["models"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

@@ -78,7 +78,7 @@ def _require_ours(output: Path, name: str, *, alongside: bool) -> None:
     for folder in sorted(p for p in output.glob("[!.]*") if p.is_dir()):
         if folder.name != name and alongside:
             continue
-        if manifest.read(folder) is None:
+        if _is_foreign(folder):
             remedy = "" if folder.name == name else ", or add to it with --alongside"
             raise ForeignRepositoryError(
                 f"{folder} was not written by kit, so nothing is written to {output}; choose another --output{remedy}"
@@ -86,6 +86,14 @@ def _require_ours(output: Path, name: str, *, alongside: bool) -> None:
     live = output / name
     if live.exists() and not live.is_dir():
         raise ForeignRepositoryError(f"{live} is a file that kit did not write; choose another --output or --name")
+
+
+def _is_foreign(folder: Path) -> bool:
+    """Tell whether the kit did not write a folder; another run may be between two renames, and holds the lock then."""
+    if manifest.read(folder) is not None:
+        return False
+    with disk.locked(folder.parent):
+        return folder.is_dir() and manifest.read(folder) is None
 
 
 def _standing(live: Path, *, discard_edits: bool) -> Published:
@@ -161,7 +169,7 @@ class _Staging:
         root = self.folder.parent
         while self._lock is None:
             root.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError), _locked(root):  # a run that ended just now may have removed the root
+            with suppress(FileNotFoundError), disk.locked(root):  # a run that ended just now may have removed the root
                 _sweep(root)
                 self.folder.mkdir(mode=0o700)
                 self._lock = os.open(self.folder, os.O_RDONLY)
@@ -237,7 +245,7 @@ def publish(entry: Entry, published: Published) -> Entry:
     with disk.translated(live.parent):
         disk.sync_tree(entry.path)
         live.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(live.parent):
+        with disk.locked(live.parent):
             _require_same(live, published)
             if not live.exists():
                 entry.path.rename(live)
@@ -351,17 +359,6 @@ def _sweep(root: Path) -> None:
             os.close(descriptor)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the repository's lock for the few milliseconds of publishing; a kill releases it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _replace_in_two_steps(new: Path, live: Path) -> None:
     """Publish where folders cannot be exchanged; a kill between the steps is mended by ``_recover``."""
     aside = _workspace_root(live.parent) / f"{_PREVIOUS}{live.name}"  # not in the staging folder: that is swept
@@ -382,7 +379,7 @@ def _recover(output: Path) -> None:
     root = _workspace_root(output)
     if not any(root.glob(f"{_PREVIOUS}*")):
         return
-    with disk.translated(output), _locked(output):  # or a run that is between the two just now
+    with disk.translated(output), disk.locked(output):  # or a run that is between the two just now
         for aside in root.glob(f"{_PREVIOUS}*"):
             live = output / aside.name.removeprefix(_PREVIOUS)
             if live.exists():

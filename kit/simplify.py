@@ -4,51 +4,81 @@ from __future__ import annotations
 
 import contextlib
 import io
+import textwrap
+from dataclasses import replace
 from pathlib import Path
 
-from kit import inputs
+from kit import dialect, inputs, quiet
 from kit.errors import StageError, UnsupportedModelError
-from kit.types import DataType, Model, Signature
+from kit.types import DataType, Model, Signature, Tensor
 
 
 def simplify(model: Model, folder: Path) -> Model:
     """Write the simplified model into ``folder``; ``check`` it before it is published.
 
-    Raises ``StageError`` where onnxsim fails, or changes the names, types or shapes of inputs and outputs.
+    Where onnxsim fails, or its result cannot be loaded, the model itself is the result, with a note that says why.
+    Raises ``StageError`` where onnxsim changes the names, types or shapes of inputs and outputs.
     """
+    import kit.graph
+
+    try:
+        made = _simplified(model, folder)
+    except UnsupportedModelError as error:
+        return _as_it_is(model, folder, str(error))
+    except _failures() as error:
+        return _as_it_is(model, folder, f"onnxsim failed: {kit.graph.one_line(error)}")
+    _require_same(model.signature, made.signature)
+    return made
+
+
+def _simplified(model: Model, folder: Path) -> Model:
     import onnx
     import onnxsim
 
     import kit.graph
 
     proto = onnx.load(str(model.path))
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
-            simpler, _ = onnxsim.simplify(proto, check_n=0)  # see `check`
-        kit.graph.strip(simpler)
-        onnx.checker.check_model(simpler, full_check=True)
-    except (RuntimeError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise StageError(f"simplify: onnxsim failed: {kit.graph.one_line(error)[:300]}") from error
+    with contextlib.redirect_stdout(io.StringIO()), quiet.native_output():  # it prints its progress
+        simpler, _ = onnxsim.simplify(proto, check_n=0)  # see `check`
+    kit.graph.strip(simpler)
+    onnx.checker.check_model(simpler, full_check=True)
     path = folder / "model.onnx"
-    made = kit.graph.describe(path, kit.graph.write(simpler, path))
-    _require_same(model.signature, made.signature)
-    return made
+    return kit.graph.describe(path, kit.graph.write(simpler, path))
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    import onnx
+    from google.protobuf.message import Error as ProtobufError
+
+    return (
+        RuntimeError, ValueError, ProtobufError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError
+    )  # fmt: skip
+
+
+def _as_it_is(model: Model, folder: Path, why: str) -> Model:
+    import kit.graph
+
+    (folder / "model.onnx").unlink(missing_ok=True)
+    note = f"not simplified, {textwrap.shorten(why, 200, placeholder=' ...')}; the graph is served as it was read"
+    return replace(kit.graph.unchanged(model, folder), notes=(note,))
 
 
 def check(model: Model, simpler: Model) -> None:
     """Let onnxsim compare one answer of its result with the model's; ``kit.compare`` holds it to more.
 
-    Its check cannot do text. Inputs are ours, for its own have no sizes where a model's are free. Raises
-    ``StageError``, or ``UnsupportedModelError`` where the model itself does not run.
+    Its check cannot do text, and knows no rounding but that of FP32. Inputs are ours, for its own have no sizes where
+    a model's are free. Raises ``StageError``, or ``UnsupportedModelError`` where the model itself does not run.
     """
     from onnxsim import model_checking
 
+    if model.digest == simpler.digest or dialect.rounding(model.path) != "fp32":
+        return
     if any(t.dtype is DataType.BYTES for t in (*model.signature.inputs, *model.signature.outputs)):
         return
     feeds = {t.name: inputs.random(t, 1) for t in model.signature.inputs}
     if not _answers(model, feeds):
         return
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), quiet.native_output():
         equal = model_checking.compare(str(simpler.path), str(model.path), n_times=1, input_data=feeds, verbose=False)
     if not equal:
         raise StageError("simplify: onnxsim's own check found that its result answers otherwise than the model")
@@ -73,14 +103,22 @@ def _answers(model: Model, feeds: dict[str, inputs.Array]) -> bool:
 
 def _require_same(before: Signature, after: Signature) -> None:
     """Compare what the model takes and gives, tensor by tensor. Raises ``StageError``."""
+    fixed = all(size != -1 for tensor in before.inputs for size in tensor.shape)
     for kind in ("inputs", "outputs"):
         old, new = getattr(before, kind), getattr(after, kind)
         if len(old) != len(new):
             raise StageError(f"simplify: onnxsim changed the number of {kind} from {len(old)} to {len(new)}")
         for was, now in zip(old, new, strict=True):
-            if was != now:
+            if was != now and not (fixed and _is_known_better(was, now)):
                 raise StageError(
                     f"simplify: onnxsim changed {was.name} {was.dtype.value}{list(was.shape)} to {now.name} "
                     f"{now.dtype.value}{list(now.shape)}: the graph has sizes fixed inside; export it with a free "
                     "batch, or with a fixed batch of 1"
                 )
+
+
+def _is_known_better(was: Tensor, now: Tensor) -> bool:
+    """Tell whether a tensor only has sizes now where none were known; from inputs of fixed size they follow."""
+    if (was.name, was.dtype, len(was.shape)) != (now.name, now.dtype, len(now.shape)):
+        return False
+    return all(before in (-1, after) for before, after in zip(was.shape, now.shape, strict=True))

@@ -54,13 +54,19 @@ def check_name(name: str, *, given: bool) -> None:
 
     Raises ``InvalidModelNameError`` with a name that would do.
     """
+    if problem := name_problem(name, given=given, how="--name "):
+        raise InvalidModelNameError(problem)
+
+
+def name_problem(name: str, *, given: bool, how: str) -> str | None:
+    """Return what is wrong with a model's name and one that would do, or None; ``how`` is how a name is given."""
     if _NAME.fullmatch(name) and ".." not in name and len(name) <= _LONGEST_NAME:
-        return
+        return None
     better = re.sub(r"\.{2,}", ".", _UNFIT.sub("-", name)).strip("-.")[:64] or "model"
     whose = "model name" if given else "the source gives the model name"
-    raise InvalidModelNameError(
+    return (
         f'{whose} "{name}": letters, digits, "_", "-" and "." only, no ".." and at most {_LONGEST_NAME} of them; '
-        f"for example --name {better}"
+        f"for example {how}{better}"
     )
 
 

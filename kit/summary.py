@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from kit import normalization
 from kit.types import Certainty, Interpretation, Model, Parity, Spec, Tensor
 
 _KINDS = {"images": "images", "random": "random inputs", "no": "no inputs"}
 
 
-def meaning(spec: Spec, found: Interpretation) -> str:
-    """Say what was recognised, how sure that is, and what was assumed where the model does not tell."""
+def meaning(spec: Spec, found: Interpretation, model: Model | None = None) -> str:
+    """Say what was recognised, how sure that is, and what was assumed where the ``model`` does not tell."""
     sure = "" if found.task == found.head else f" ({found.head}, {found.certainty.value})"
     text = f"{found.task}{sure}: {found.reason}"
     if found.certainty is Certainty.UNSURE and spec.task is None and spec.head is None:
@@ -16,6 +17,8 @@ def meaning(spec: Spec, found: Interpretation) -> str:
     normal = found.normalization
     if normal is None or spec.normalization is not None:
         return text
+    if model is not None and normal == normalization.of_metadata(model):
+        return f"{text}; mean {list(normal.mean)} and std {list(normal.std)} as the model says"
     if any(normal.mean):
         return f"{text}; mean {list(normal.mean)} and std {list(normal.std)} assumed (--mean, --std)"
     pixels = "pixels / 255" if normal.scale != 1 else "pixels from 0 to 255"

@@ -81,7 +81,8 @@ class Model:
     """An ONNX graph with its weights inside, serialised, and what is known of it.
 
     ``path`` is a file in the cache (or the user's own), never changed after it was written.
-    ``metadata`` is the graph's ``metadata_props`` (Ultralytics keeps class names there).
+    ``metadata`` is the graph's ``metadata_props`` (Ultralytics keeps class names there). ``notes`` are what the
+    stage that made it wants the user to know, one line each.
     """
 
     path: Path
@@ -90,6 +91,7 @@ class Model:
     metadata: Mapping[str, str] = field(default_factory=dict)
     opset: int
     ir_version: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,11 +249,15 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What the user asked for: one model, its task and its targets. None means: decide from the model or target."""
+    """What the user asked for: one model, its task and its targets. None means: decide from the model or target.
+
+    ``weights`` is a file for a network that has none of its own, or ``random`` where the source knows that word.
+    """
 
     source: str
     name: str
     targets: tuple[str, ...]
+    weights: str | None = None
     task: str | None = None
     contract: str = "served"
     precision: str | None = None

@@ -204,6 +204,14 @@ class TestSources:
             ("folder/mistyped", "onnx"),
             ("package.module:build", "torch"),
             ("module:Network.tiny", "torch"),
+            ("timm:resnet18", "timm"),
+            ("timm:resnet18.a1_in1k", "timm"),
+            ("yolo11n.pt", "ultralytics"),
+            ("runs/yolov8n-seg.yaml", "ultralytics"),
+            ("rtdetr-l.pt", "ultralytics"),
+            ("best.pt", "checkpoint"),
+            ("folder/weights.safetensors", "checkpoint"),
+            ("program.pt2", "checkpoint"),
         ],
     )
     def test_each_text_is_claimed_by_one(self, text: str, name: str) -> None:

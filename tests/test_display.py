@@ -112,7 +112,7 @@ class TestTheEnd:
         assert line.endswith("Triton 1.2.3" if level == "live" else "because")
 
     def test_the_levels_are_those_of_the_type(self) -> None:
-        assert set(_display._WORDS) == set(_display._MARK) == set(LEVELS)
+        assert set(_display.WORDS) == set(_display.MARK) == set(LEVELS)
         assert all(f"``{level}``" in (Verification.__doc__ or "") for level in LEVELS)
 
     def test_every_target_has_its_line(self, result: pipeline.Result) -> None:

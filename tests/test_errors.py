@@ -130,7 +130,7 @@ def test_each_error_is_its_exit_code_and_its_message(
     assert kit.cli.run(["boom", str(boom)]) == kind.exit_code != 0
     out, err = capfd.readouterr()
     assert out == ""
-    listed = kind.__name__ == "TargetFileError"
+    listed = kind.__name__ in ("InvalidSpecError", "TargetFileError")
     assert err == ("kit: what happened;\n  what to do\n" if listed else "kit: what happened; what to do\n")
 
 
@@ -144,6 +144,8 @@ def test_each_error_is_its_exit_code_and_its_message(
         ("click.ClickException('broken')", 1, "kit: broken"),
         ("OSError(28, 'No space left on device')", 41, "kit: no space left"),
         ("BrokenPipeError(32, 'Broken pipe')", 141, ""),
+        ("MemoryError('Unable to allocate 2 TiB')", 63, "kit: not enough memory (Unable to allocate 2 TiB); lower"),
+        ("errors.KitError('\\x1b[31mred\\x07')", 1, "kit: \\x1b[31mred\\x07"),
     ],
 )
 def test_what_is_no_error_of_ours_has_a_code_too(

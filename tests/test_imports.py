@@ -16,16 +16,18 @@ KIT = Path(__file__).parents[1] / "kit"
 
 LAYERS = (
     ("kit.errors", "kit.types"),
-    ("kit.axis", "kit.disk", "kit.labels", "kit.paths", "kit.progress"),
-    ("kit.anatomy", "kit.cache", "kit.flops", "kit.graph", "kit.inputs"),
+    ("kit.axis", "kit.disk", "kit.labels", "kit.machine", "kit.paths", "kit.progress", "kit.quiet"),
+    ("kit.anatomy", "kit.cache", "kit.dialect", "kit.external", "kit.flops", "kit.graph", "kit.inputs"),
     ("kit.evidence",),
     ("kit.heads",),
     ("kit.sources", "kit.tasks", "kit.precision", "kit.runtimes", "kit.targets"),
     ("kit.server", "kit.stream"),
     ("kit.stages", "kit.config", "kit.manifest", "kit.render", "kit.simplify", "kit.spec", "kit.contract",
-     "kit.compare"),
-    ("kit.inspection", "kit.report", "kit.repository", "kit.summary", "kit.verify"),
+     "kit.compare", "kit.lacking", "kit.batching", "kit.normalization"),
+    ("kit.inspection", "kit.loading", "kit.recognise", "kit.report", "kit.repository", "kit.summary", "kit.verify"),
     ("kit.pipeline",),
+    ("kit.jobs", "kit.worker", "kit.batch"),
+    ("kit.specfile", "kit.initial"),
     ("kit.cli",),
     ("kit.__main__",),
 )  # fmt: skip
@@ -36,7 +38,7 @@ AXES = (
     "kit.stream.decode", "kit.stream.wire",
 )  # fmt: skip
 HEAVY = ("torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "openvino", "cv2", "PIL", "grpc", "tritonclient",
-         "google.protobuf", "numpy", "jinja2", "locust")  # fmt: skip
+         "google.protobuf", "numpy", "jinja2", "locust", "yaml")  # fmt: skip
 """What takes long to import, or is not there on a bare install."""
 
 

@@ -202,7 +202,7 @@ class TestBuild:
 
     def test_none_means_the_default(self) -> None:
         made = self.build(color=None, contract=None, max_batch_size=None, instance_count=None)
-        assert (made.color, made.contract, made.max_batch_size) == ("rgb", "served", None)
+        assert (made.color, made.contract, made.max_batch_size) == (None, "served", None)
 
     def test_zero_is_not_none(self) -> None:
         made = self.build(max_batch_size=0, intra_op_threads=0, max_queue_delay_us=0)

@@ -18,7 +18,8 @@ import click
 
 from kit import __version__
 from kit.cli import _signals
-from kit.errors import DiskFullError, KitError, NotWritableError, TargetFileError, suggestion
+from kit.cli._text import printable
+from kit.errors import KitError, OutOfMemoryError, of_system, suggestion
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
@@ -122,12 +123,14 @@ def _told(error: BaseException) -> int:
         print(f"kit: {_one_line(error.format_message())}{_where_help_is(error)}", file=sys.stderr)
         return error.exit_code
     if isinstance(error, KitError):
-        listed = isinstance(error, TargetFileError)  # all problems at once, one a line
-        print(f"kit: {error if listed else _one_line(str(error))}", file=sys.stderr)
+        print(f"kit: {printable(str(error)) if error.listed else _one_line(str(error))}", file=sys.stderr)
         return error.exit_code
-    if isinstance(error, PermissionError) and error.filename is not None:
-        print(f"kit: {error.filename}: permission denied; ask for it, or choose another place", file=sys.stderr)
-        return NotWritableError.exit_code
+    if isinstance(error, MemoryError):
+        reason = str(error) or "the system gave none"
+        return _told(OutOfMemoryError(f"not enough memory ({reason}); lower --max-batch-size, or use a larger machine"))
+    if isinstance(error, PermissionError) and (known := of_system(error)) is not None:
+        print(f"kit: {known}", file=sys.stderr)
+        return known.exit_code
     if isinstance(error, (OSError, SystemExit)):
         return _unwritten(error)
     raise error
@@ -150,8 +153,10 @@ def _unwritten(error: OSError | SystemExit) -> int:
         sys.stdout.close()  # or Python would try once more while it ends
     if unread:
         return UNREAD
-    print("kit: no space left for the output or for temporary files; free some, or set TMPDIR", file=sys.stderr)
-    return DiskFullError.exit_code
+    full = of_system(OSError(errno.ENOSPC, ""))
+    assert full is not None
+    print(f"kit: {full}", file=sys.stderr)
+    return full.exit_code
 
 
 def _where_help_is(error: click.ClickException) -> str:
@@ -161,7 +166,7 @@ def _where_help_is(error: click.ClickException) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
 
 
 def _interrupted(number: int) -> int:

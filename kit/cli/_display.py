@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from kit.cli._text import printable
 from kit.pipeline import Result
 
 if TYPE_CHECKING:
     from rich.status import Status
 
-_STAGE_WIDTH = 14
-_WORDS = {"live": "verified", "weights": "model verified", "offline": "NOT VERIFIED", "none": "NOT VERIFIED"}
-_MARK = {"live": "green", "weights": "yellow", "offline": "red", "none": "red"}
+STAGE_WIDTH = 14
+WORDS = {"live": "verified", "weights": "model verified", "offline": "NOT VERIFIED", "none": "NOT VERIFIED"}
+MARK = {"live": "green", "weights": "yellow", "offline": "red", "none": "red"}
 
 
 class Display:
@@ -53,14 +54,14 @@ class Display:
     def done(self, stage: str, result: str, seconds: float, *, cached: bool) -> None:
         """Print a line for a stage that has ended."""
         line = Text("  ")
-        line.append(f"{stage:{_STAGE_WIDTH}s}", style="bold")
+        line.append(f"{stage:{STAGE_WIDTH}s}", style="bold")
         line.append("  cached " if cached else f"{seconds:6.1f} s ", style="dim")
-        line.append(f" {result}")
+        line.append(f" {printable(result)}")
         self._console.print(line)
 
     def note(self, text: str) -> None:
         """Print a remark."""
-        self._console.print(Text(f"  {text}", style="yellow"))
+        self._console.print(Text(f"  {printable(text)}", style="yellow"))
 
     def show(self, lines: Iterable[Text]) -> None:
         """Print lines."""
@@ -77,7 +78,7 @@ def result_lines(result: Result) -> Iterator[Text]:
     for name, record in result.manifest.targets.items():
         seen = record.verification
         line = Text(f"  {name:16s}")
-        line.append(f"{_WORDS[seen.level]:15s}", style=_MARK[seen.level])
+        line.append(f"{WORDS[seen.level]:15s}", style=MARK[seen.level])
         line.append(f" {seen.reason or seen.server or ''}", style="dim")
         yield line
     yield Text(f"\nserve it:  kit serve {shlex.quote(str(entry.path.parent))}", style="dim")

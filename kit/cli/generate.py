@@ -68,6 +68,11 @@ from kit.cli import _options
     metavar="DIR",
     help="Images held out from calibration; preferred for comparing.",
 )
+@click.option(
+    "--weights",
+    metavar="FILE",
+    help="Weights for package.module:callable or timm:NAME: .safetensors, .pt or .pth; random for timm's speed tests.",
+)
 @click.option("--input-shape", metavar="CxHxW", help="What a PyTorch model takes, without the batch: 3x640x640.")
 @click.option(
     "--verify",
@@ -81,33 +86,46 @@ from kit.cli import _options
 @click.option("--alongside", is_flag=True, help="Add to a repository that holds models of other makers.")
 @click.option("--discard-edits", is_flag=True, help="Overwrite files that were changed by hand.")
 @click.option("--no-cache", is_flag=True, help="Do every stage anew.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Models of a spec at a time.  [default: what fits here]")
 @_options.target_folders
 @_options.quiet
 @_options.as_json
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     source: str,
     *,
     output: str,
     verify: str,
     no_verify: bool,
     no_cache: bool,
+    workers: int | None,
     quiet: bool,
     as_json: bool,
     **given: Any,
-) -> None:
+) -> int | None:
     """Convert SOURCE and publish it as a model in a Triton repository, once a real Triton has answered with it.
 
-    SOURCE is an .onnx file, or package.module:callable for a PyTorch nn.Module.
+    SOURCE is an .onnx file; package.module:callable for a PyTorch nn.Module; a .pt2 or TorchScript file; timm:NAME;
+    a checkpoint of Ultralytics; or a spec file of one or more models. Everything that goes in: docs/sources.md
 
     \b
     kit generate digits.onnx
     kit generate digits.onnx --target x86-cpu --target t4 --target orin-nx-16gb
-    kit generate mynet.model:build --input-shape 3x640x640
+    kit generate mynet.model:build --weights best.safetensors --input-shape 3x640x640
+    kit generate spec.yaml
     """  # noqa: D301 (click takes the backspace itself as "do not wrap")
-    from kit import pipeline, spec
+    from kit import pipeline, spec, specfile
     from kit.cli._display import Display, result_lines
     from kit.types import Thresholds
 
+    if specfile.is_spec(source):
+        from kit.cli import _spec_run
+
+        return _spec_run.run(context, workers=workers, quiet=quiet, as_json=as_json)
+    if workers is not None:
+        raise click.UsageError("--workers is for a spec file of several models", context)
     thresholds = Thresholds(
         score=given.pop("score_threshold"), iou=given.pop("iou_threshold"), max_detections=given.pop("max_detections")
     )
@@ -126,3 +144,4 @@ def command(
         _options.print_json(result)
     elif not quiet:
         display.show(result_lines(result))
+    return None

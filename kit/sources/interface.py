@@ -34,12 +34,13 @@ class Loaded:
 class Source(Protocol):
     """A kind of source. ``tools`` are the distributions whose versions its result depends on.
 
-    ``needs_shape`` tells whether the user may say what the model takes.
+    ``needs_shape`` tells whether the user may say what the model takes, ``takes_weights`` whether weights may be given.
     """
 
     name: str
     tools: tuple[str, ...]
     needs_shape: bool
+    takes_weights: bool
 
     def origin(self, source: str) -> str:
         """Return what the manifest says of the place; no path of this machine is in it."""
@@ -56,9 +57,14 @@ class Source(Protocol):
         Raises ``SourceNotFoundError``.
         """
 
-    def load(self, source: str, folder: Path, input_shape: tuple[int, ...] | None) -> Loaded:
+    def load(
+        self, source: str, folder: Path, input_shape: tuple[int, ...] | None, weights: str | None = None
+    ) -> Loaded:
         """Write the model as one self-contained ONNX file into ``folder`` and describe it.
 
         ``input_shape`` is the shape of the input without its batch dimension, for sources that do not
-        know it. Raises a ``SourceError``.
+        know it; ``weights`` a file, for sources that take one. Raises a ``SourceError``.
         """
+
+    def reference(self, source: str, input_shape: tuple[int, ...] | None) -> Reference | None:
+        """Return what runs the source itself when it is first called, where a fingerprint spared loading it."""

@@ -1,70 +1,93 @@
-"""An ``.onnx`` file."""
+"""An ``.onnx`` file, with its external data where it has some."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 from pathlib import Path
 
-from kit.cache import file_digest
+from kit import external
 from kit.errors import SourceNotFoundError
-from kit.sources.interface import Loaded
+from kit.sources import _export, _kinds
+from kit.sources.interface import Loaded, Reference
 
 
 class OnnxFile:
-    """Reads a file with its weights inside."""
+    """Reads a file; weights that it keeps in others are brought inside."""
 
     name = "onnx"
     tools = ("onnx", "onnxruntime")
     needs_shape = False
+    takes_weights = False
 
     def claims(self, source: str) -> bool:
-        """Any existing path, and whatever ends like a file: a mistyped path is no Python module."""
-        return os.path.exists(source) or source.endswith(".onnx") or ("/" in source and ":" not in source)  # noqa: PTH110
+        """Any path that no other kind of file is at, and what ends like one: a mistyped path is no Python module."""
+        return _kinds.kind(source) == self.name
 
     def origin(self, source: str) -> str:
         """Return the file's name without its folder, as Unicode."""
-        return os.fsencode(Path(source).name).decode(errors="replace")
+        return _kinds.file_name(source)
 
     def model_name(self, source: str) -> str:
         """Return the file's name without its ending."""
         return Path(source).stem
 
     def fingerprint(self, source: str) -> str:
-        """Return the digest of the file's bytes."""
+        """Return the digest of the file's bytes and of those that it names: its external data."""
         path = Path(source)
         try:
             mode = path.stat().st_mode
             if not stat.S_ISREG(mode):
                 what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
                 raise SourceNotFoundError(f"{source} is {what}; give the path of an .onnx file")
-            return file_digest(path)
+            external.require_readable_size(path.stat().st_size, path.name)
+            return _digest(path)
         except FileNotFoundError as error:
-            raise SourceNotFoundError(f"{source} does not exist{_neighbours(path)}") from error
+            raise SourceNotFoundError(f"{source} does not exist{_kinds.neighbours(path)}") from error
         except OSError as error:
             raise SourceNotFoundError(f"{source} cannot be read: {error.strerror}") from error
 
-    def load(self, source: str, folder: Path, input_shape: tuple[int, ...] | None) -> Loaded:  # noqa: ARG002
-        """Write the model, stripped of paths and dates, into ``folder``."""
+    def load(
+        self,
+        source: str,
+        folder: Path,
+        input_shape: tuple[int, ...] | None,  # noqa: ARG002
+        weights: str | None = None,  # noqa: ARG002
+    ) -> Loaded:
+        """Write the model into ``folder``: stripped of paths and dates, with all weights inside, not too old or new."""
         import kit.graph
+        from kit import dialect
 
+        given = Path(source)
         try:
-            data = Path(source).read_bytes()
+            data = given.read_bytes()
         except OSError as error:
             raise SourceNotFoundError(f"{source} cannot be read: {error.strerror}") from error
-        proto = kit.graph.parse(data, Path(source).name)
-        kit.graph.strip(proto)
-        path = folder / "model.onnx"
-        model = kit.graph.describe(path, kit.graph.write(proto, path))
-        return Loaded(model=model, digest=hashlib.sha256(data).hexdigest())
+        proto = kit.graph.parse(data, given.name)
+        digest = external.embed(proto, given.parent, given.name, hashlib.sha256(data).hexdigest(), len(data))
+        proto, notes = dialect.bring_up(proto, given.name)
+        return Loaded(model=_export.finish(proto, folder, notes), digest=digest)
+
+    def reference(self, source: str, input_shape: tuple[int, ...] | None) -> Reference | None:  # noqa: ARG002
+        """Return None: the file is the model."""
+        return None
 
 
-def _neighbours(path: Path) -> str:
-    """Name the ONNX files beside a path that does not exist."""
-    folder = path.parent
-    near = sorted(p.name for p in folder.glob("*.onnx"))[:5] if folder.is_dir() else []
-    return f"; {folder}/ holds {', '.join(near)}" if near else "; give the path of an .onnx file"
+def _digest(path: Path) -> str:
+    """Return the digest of a file and of its external data; onnx is imported where there may be some."""
+    whole, marked, tail = hashlib.sha256(), False, b""
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            whole.update(block)
+            marked = marked or external.mentions(tail + block)
+            tail = block[-16:]
+    if not marked:
+        return whole.hexdigest()
+    import kit.graph
+
+    data = path.read_bytes()
+    proto = kit.graph.parse(data, path.name)
+    return external.digest(proto, path.parent, path.name, whole.hexdigest(), len(data))
 
 
 MEMBER = OnnxFile()

@@ -32,7 +32,11 @@ def code_lines(text: str) -> Iterator[str]:
 def commands(document: Path) -> list[list[str]]:
     """Return the arguments of each ``kit`` command, without what the shell takes of the line."""
     lines = (line.removeprefix("$ ") for line in code_lines(document.read_text(encoding="utf-8")))
-    found = [shlex.split(line.removesuffix("&"), comments=True)[1:] for line in lines if re.match(r"kit( |$)", line)]
+    found = [
+        shlex.split(line.partition(" > ")[0].removesuffix("&"), comments=True)[1:]
+        for line in lines
+        if re.match(r"kit( |$)", line)
+    ]
     return [list(arguments) for arguments in dict.fromkeys(map(tuple, found)) if arguments[0] != ":"]
 
 

@@ -197,18 +197,6 @@ class TestSignature:
 
 
 class TestRefusals:
-    def test_weights_elsewhere_and_the_remedy_works(
-        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.chdir(tmp_path)
-        onnx.save(models.classifier(classes=500), "big.onnx", save_as_external_data=True, location="weights.bin")
-        with pytest.raises(UnsupportedModelError, match=r"^big\.onnx keeps its weights in weights\.bin; ") as caught:
-            sources.resolve("big.onnx").load("big.onnx", folder, None)
-        remedy = str(caught.value).rpartition("make it one file: ")[2]
-        exec(remedy, {"onnx": onnx})
-        model = sources.resolve("one-file.onnx").load("one-file.onnx", folder, None).model
-        assert model.signature.outputs[0].shape == (-1, 500)
-
     def test_folders_are_no_models(self, tmp_path: Path) -> None:
         (tmp_path / "model.onnx").mkdir()
         with pytest.raises(SourceNotFoundError, match=r"model\.onnx is a folder; give the path of an \.onnx file$"):

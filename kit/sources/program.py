@@ -1,0 +1,98 @@
+"""A program of ``torch.export``, saved by ``torch.export.save``: a ``.pt2`` file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kit.cache import file_digest
+from kit.errors import CheckpointError, ExportError, SourceNotFoundError
+from kit.sources import _export, _kinds
+from kit.sources.interface import Loaded, Reference
+
+
+class Program:
+    """Converts the program as it is: the sizes that it was exported with are those that it takes."""
+
+    name = "program"
+    tools = ("torch", "onnxscript", "onnx", "onnxruntime")
+    needs_shape = False
+    takes_weights = False
+
+    def claims(self, source: str) -> bool:
+        """Tell whether it is an archive of ``torch.export.save``."""
+        return _kinds.kind(source) == self.name
+
+    def origin(self, source: str) -> str:
+        """Return the file's name without its folder."""
+        return _kinds.file_name(source)
+
+    def model_name(self, source: str) -> str:
+        """Return the file's name without its ending."""
+        return Path(source).stem
+
+    def fingerprint(self, source: str) -> str:
+        """Return the digest of the file."""
+        try:
+            return file_digest(Path(source))
+        except OSError as error:
+            raise SourceNotFoundError(f"{source} cannot be read: {error.strerror}") from error
+
+    def load(
+        self,
+        source: str,
+        folder: Path,
+        input_shape: tuple[int, ...] | None,  # noqa: ARG002
+        weights: str | None = None,  # noqa: ARG002
+    ) -> Loaded:
+        """Convert into ``folder``; ``reference`` runs the program itself."""
+        digest = self.fingerprint(source)
+        network = _read(source)
+        proto, notes = _export.export(network)
+        model = _export.finish(proto, folder, notes)
+        run = _export.reference(network.module.module(), network.inputs, network.outputs, source)
+        return Loaded(model=model, digest=digest, reference=run)
+
+    def reference(self, source: str, input_shape: tuple[int, ...] | None) -> Reference | None:  # noqa: ARG002
+        """Return what loads the program when it is first called, and runs it."""
+
+        def make() -> Reference:
+            network = _read(source)
+            return _export.reference(network.module.module(), network.inputs, network.outputs, source)
+
+        return _export.later(make)
+
+
+def _read(source: str) -> _export.Network:
+    """Load the program and find names for what it takes and gives. Raises ``CheckpointError`` and ``ExportError``."""
+    _export.require_torch(source)
+    import torch
+
+    name = Path(source).name
+    if unsafe := _kinds.unsafe_imports(Path(source)):
+        raise CheckpointError(
+            f"{name} holds more than tensors ({', '.join(unsafe[:3])}), and loading it would run code from the file; "
+            "save it without custom objects, or give an .onnx file"
+        )
+    try:
+        with _export.quiet():
+            program: Any = torch.export.load(source)
+    except Exception as error:  # what it raises of damaged and of newer files is anything
+        raise ExportError(
+            f"torch {torch.__version__} cannot load {name}: {_export.shortened(error)}; such files are read by the "
+            "version of torch that wrote them: install that, or save it again"
+        ) from error
+    inputs = tuple(str(n) for n in program.graph_signature.user_inputs)
+    given = tuple(str(n) for n in program.graph_signature.user_outputs)
+    values: tuple[torch.Tensor, ...] = _export.as_tuple((program.example_inputs or ((), {}))[0])
+    return _export.Network(
+        module=program,
+        examples=values,
+        inputs=("images",) if len(inputs) == 1 else inputs,
+        outputs=tuple(f"output{index}" for index in range(len(given))),
+        source=source,
+        is_program=True,
+    )
+
+
+MEMBER = Program()
