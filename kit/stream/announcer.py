@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 
 from kit.stream.results import Change, ServerEvent
 
+_LOG = logging.getLogger("kit.stream")
 _AGAIN_S = 60.0
 
 
@@ -29,8 +31,11 @@ class Announcer:
             if text == self._said and now_s < self._said_s + _AGAIN_S:
                 return
             self._said, self._said_s = text, now_s
-        self._on_event(ServerEvent(change=change, text=text))
+        self.note(change, text)
 
     def note(self, change: Change, text: str) -> None:
         """Tell something that keeps no frame from being sent."""
-        self._on_event(ServerEvent(change=change, text=text))
+        try:
+            self._on_event(ServerEvent(change=change, text=text))
+        except Exception:  # noqa: BLE001 (whoever listens, the camera goes on)
+            _LOG.exception("nobody took: %s", text)

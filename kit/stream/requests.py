@@ -112,7 +112,7 @@ class Dispatcher:
             cause, reason = (Cause.SHUTDOWN, "the client has ended") if closed else self._why_waiting(frame.camera)
             lost = self._ledger.put(frame, cause)
         if lost is not None:
-            self._on_drop(Dropped(frame=lost, cause=cause, reason=reason))
+            self._drop(lost, cause, reason)
         return not closed
 
     def wait_for_room(self, camera: str, timeout_s: float) -> bool:
@@ -160,7 +160,7 @@ class Dispatcher:
     def close(self) -> None:
         """Take no more frames, wait for what is under way (``drain_s`` at most), and end. May be called twice."""
         for frame in self._ledger.close():
-            self._on_drop(Dropped(frame=frame, cause=Cause.SHUTDOWN, reason="the client ended before its turn"))
+            self._drop(frame, Cause.SHUTDOWN, "the client ended before its turn")
         if self._sender.ident is None:
             return  # it was never started
         self._sender.join(_PROBE_TIMEOUT_S * 4)
@@ -188,13 +188,13 @@ class Dispatcher:
     def _send_forever(self) -> None:
         while not self._ledger.closed:
             for frame in self._ledger.stale():
-                self._on_drop(
-                    Dropped(frame=frame, cause=Cause.STALE, reason=self._announcer.trouble or "it waited too long")
-                )
+                self._drop(frame, Cause.STALE, self._announcer.trouble or "it waited too long")
             with self._changed:
                 due_s = self._pace.not_before_s - time.monotonic()
                 current = self._session
                 turn = self._ledger.take() if current is not None and due_s <= 0 else None
+                if current is not None and turn is not None:
+                    current.users += 1
                 if turn is None and (current is not None or due_s > 0):
                     self._pause(due_s)
                     continue
@@ -205,10 +205,8 @@ class Dispatcher:
 
     def _pause(self, due_s: float) -> None:
         """Wait until something changes, or can be done by the clock; the lock is held."""
-        until_stale_s = self._ledger.until_stale_s()
-        pauses = [due_s] if due_s > 0 else []
-        if until_stale_s is not None:
-            pauses.append(until_stale_s)
+        stale_s = self._ledger.until_stale_s()
+        pauses = [due_s] * (due_s > 0) + ([] if stale_s is None else [stale_s])
         if not self._ledger.closed:
             self._changed.wait(min(pauses, default=None))
 
@@ -217,11 +215,7 @@ class Dispatcher:
         options = self._options
         try:
             made = session.begin(
-                self._channel,
-                options.model,
-                slots=options.overall,
-                timeout_s=_PROBE_TIMEOUT_S,
-                without=self._without,
+                self._channel, options.model, slots=options.overall, timeout_s=_PROBE_TIMEOUT_S, without=self._without
             )
         except CallFailedError as error:
             if error.failure.trouble in (Trouble.DEADLINE, Trouble.UNREACHABLE):
@@ -240,13 +234,12 @@ class Dispatcher:
         self._announcer.say(Change.READY, made.describe())
 
     def _waiting_for_server(self, failure: Failure) -> None:
+        least_s = _REFUSED_PAUSE_S if failure.trouble is Trouble.DENIED else 0.0
         with self._changed:
-            self._pace.failed(time.monotonic())
+            self._pace.failed(time.monotonic(), least_s=least_s)
         if failure.trouble is not Trouble.CANCELLED:
-            text = (
-                f"{self._options.model.model} at {self._channel.url} does not answer ({failure.text}); waiting for it"
-            )
-            self._announcer.say(Change.WAITING, text)
+            where = f"{self._options.model.model} at {self._channel.url}"
+            self._announcer.say(Change.WAITING, f"{where} does not answer ({failure.text}); waiting for it")
 
     def _send(self, frame: Frame, current: Session) -> None:
         left_s = self._ledger.left_s(frame)
@@ -254,14 +247,13 @@ class Dispatcher:
             parcel = current.pack(frame.image)
         except KitError as error:
             self._announcer.say(Change.REFUSED, str(error))
+            self._leave(current)
             self._over(frame, Cause.SERVER_ERROR, str(error))
             with self._changed:
                 self._refusal = error
             return
         request = b"".join((*parcel.parts, framing.timeout(max(1, int(left_s * 1e6)))))
         flight = Flight(frame=frame, parcel=parcel, session=current, sent_ns=time.monotonic_ns())
-        with self._changed:
-            current.users += 1
         try:
             call = self._channel.infer(request, max(0.001, left_s))
         except ValueError:  # the channel was closed this moment
@@ -340,10 +332,8 @@ class Dispatcher:
             self._heed(flight.session, failure)
         if (failure.resend or trouble is Trouble.CANCELLED) and self._ledger.put_back(frame):
             return
-        if self._ledger.closed:
-            self._over(frame, Cause.SHUTDOWN, "the client ended before its answer came")
-        else:
-            self._over(frame, Cause.SERVER_ERROR, failure.text)
+        ending = (Cause.SHUTDOWN, "the client ended before its answer came")
+        self._over(frame, *(ending if self._ledger.closed else (Cause.SERVER_ERROR, failure.text)))
 
     def _heed(self, current: Session, failure: Failure) -> None:
         if failure.trouble is not Trouble.UNREACHABLE:
@@ -366,6 +356,8 @@ class Dispatcher:
                 return
             if failure is not None:
                 self._pace.failed(time.monotonic())
+                if failure.trouble is Trouble.UNREACHABLE:  # the next one may take what this one did not
+                    self._without = dict.fromkeys(self._options.without_wires, "not wanted")
         self._use(None)
         if failure is not None:
             self._announcer.say(Change.WAITING, f"{self._options.model.model} at {self._channel.url}: {failure.text}")
@@ -385,8 +377,11 @@ class Dispatcher:
             old.carrier.close()
 
     def _release(self, flight: Flight, *, answered: bool) -> None:
-        used = flight.session
-        used.carrier.release(flight.parcel, answered=answered)
+        flight.session.carrier.release(flight.parcel, answered=answered)
+        self._leave(flight.session)
+
+    def _leave(self, used: Session) -> None:
+        """End with a session what was begun when a frame's turn came."""
         with self._changed:
             used.users -= 1
             done = used.replaced and not used.users
@@ -396,4 +391,10 @@ class Dispatcher:
     def _over(self, frame: Frame, cause: Cause, reason: str) -> None:
         """Give a frame that was under way up."""
         self._ledger.over(frame, cause)
-        self._on_drop(Dropped(frame=frame, cause=cause, reason=reason))
+        self._drop(frame, cause, reason)
+
+    def _drop(self, frame: Frame, cause: Cause, reason: str) -> None:
+        try:
+            self._on_drop(Dropped(frame=frame, cause=cause, reason=reason))
+        except Exception as error:  # noqa: BLE001 (whatever the reader does, the camera goes on)
+            self._announcer.note(Change.SINK, f"a loss was not taken: {type(error).__name__}: {error}")

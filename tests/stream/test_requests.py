@@ -3,12 +3,16 @@
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fake_server import FakeServer, RefusedError, running, wait_for
 from outcomes import Outcome, frame
 
+from kit.stream.channel import Channel
+from kit.stream.contract import ModelOptions
+from kit.stream.requests import Dispatcher, RequestOptions
 from kit.stream.results import Cause, Change, Result, Tensors
 
 
@@ -205,6 +209,43 @@ def test_a_reader_that_raises_stops_nothing() -> None:
             dispatcher.submit(frame(number=number))
             assert wait_for(lambda n=number: dispatcher.counts.emitted == n + 1)  # type: ignore[misc]
     assert "sink: a result was not taken: RuntimeError: the disk is full" in outcome.texts()
+
+
+def test_whoever_listens_to_losses_and_events_stops_nothing_either() -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("no")
+
+    outcome = Outcome()
+    options = RequestOptions(model=ModelOptions(model="echo"), freshness_s=0.1)
+    with running(slow(0.02)) as fake:
+        told = {"on_result": outcome.results.append, "on_drop": fail, "on_event": fail}
+        with Dispatcher(Channel(url=fake.url), options, **told) as dispatcher:  # type: ignore[arg-type]
+            for number in range(60):
+                dispatcher.submit(frame(number=number, age_s=0.2 if number % 7 == 0 else 0))
+                time.sleep(0.005)
+        counts = dispatcher.counts
+    assert len(outcome.results) > 3
+    assert counts.submitted == counts.emitted + sum(counts.dropped.values()) == 60
+
+
+def test_sessions_that_come_and_go_leave_nothing_open() -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    refusals = iter(range(10**6))
+
+    def behave(_: object) -> None:
+        if next(refusals) % 2:
+            raise RefusedError("INVALID_ARGUMENT", "unexpected shape for input 'image'")
+
+    outcome = Outcome()
+    with running(FakeServer(behave=behave)) as fake, outcome.dispatcher(fake.url, freshness_s=5) as dispatcher:
+        assert dispatcher.wait_until_ready(5)
+        before = descriptors()
+        for number in range(12):
+            dispatcher.submit(frame(number=number))
+            assert wait_for(lambda n=number: len(outcome.results) == n + 1)  # type: ignore[misc]
+        assert descriptors() <= before + 2
 
 
 def test_a_slow_reader_slows_the_sender_and_nothing_piles_up() -> None:

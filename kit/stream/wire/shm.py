@@ -63,8 +63,9 @@ class Ring:
     def remove(self) -> None:
         """Take the file's name away; the memory stays while it is mapped."""
         self.path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
+        if self.descriptor >= 0:
             os.close(self.descriptor)
+            self.descriptor = -1  # the number may be another file's by the next call
 
 
 def create(byte_size: int, count: int) -> Ring:
