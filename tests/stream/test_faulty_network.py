@@ -6,6 +6,7 @@ import gc
 import socket
 import time
 import tracemalloc
+from collections.abc import Callable
 
 import pytest
 from fake_server import FakeServer, running, wait_for
@@ -29,6 +30,14 @@ def film(dispatcher: Dispatcher, seconds: float, first: int = 0) -> int:
     return number
 
 
+def film_until(dispatcher: Dispatcher, condition: Callable[[], bool]) -> float:
+    """Submit until something is so, 10 s at most; return how long that took."""
+    began = time.monotonic()
+    while not condition() and time.monotonic() < began + 10:
+        film(dispatcher, 0.02)
+    return time.monotonic() - began
+
+
 def test_a_connection_that_swallows_everything_is_replaced() -> None:
     outcome = Outcome()
     with (
@@ -40,16 +49,17 @@ def test_a_connection_that_swallows_everything_is_replaced() -> None:
         number = film(dispatcher, 0.3)
         assert (len(outcome.results) > 5, proxy.connections) == (True, 1)
         proxy.black_hole()
-        number = film(dispatcher, 3.8, number)
+        film(dispatcher, 3.8, number)
         assert proxy.connections > 1
         assert dispatcher.counts.in_flight <= 2
         proxy.restore()
         before = len(outcome.results)
-        restored = time.monotonic()
-        while len(outcome.results) == before and time.monotonic() < restored + 5:
-            number = film(dispatcher, 0.05, number)
-        assert time.monotonic() - restored < 2, outcome.texts()
+        assert film_until(dispatcher, lambda: len(outcome.results) > before) < 3, outcome.texts()
     assert {Cause.DEADLINE, Cause.STALE} & outcome.causes()
+
+
+def readied(outcome: Outcome) -> int:
+    return sum(event.change is Change.READY for event in outcome.events)
 
 
 def test_a_connection_that_is_reset_is_made_again_at_once() -> None:
@@ -60,13 +70,13 @@ def test_a_connection_that_is_reset_is_made_again_at_once() -> None:
         outcome.dispatcher(f"127.0.0.1:{proxy.port}") as dispatcher,
     ):
         assert dispatcher.wait_until_ready(5)
-        for _ in range(3):
+        for cuts in range(1, 4):
             film(dispatcher, 0.1)
-            before = len(outcome.results)
             proxy.cut()
-            film(dispatcher, 0.9)
-            assert len(outcome.results) > before + 10, outcome.texts()
-    assert sum(e.change is Change.READY for e in outcome.events) == 4
+            assert film_until(dispatcher, lambda n=cuts: readied(outcome) > n) < 2, outcome.texts()  # type: ignore[misc]
+            before = len(outcome.results)
+            assert film_until(dispatcher, lambda n=before: len(outcome.results) > n + 3) < 2  # type: ignore[misc]
+    assert readied(outcome) == 4
 
 
 def test_a_slow_network_makes_results_late_and_not_fewer_than_it_must() -> None:
@@ -90,7 +100,7 @@ def test_a_server_that_comes_late_is_found() -> None:
         with running(FakeServer(port=port)):
             began = time.monotonic()
             assert dispatcher.wait_until_ready(3)
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 2
             dispatcher.submit(frame(number=5000))
             assert wait_for(lambda: bool(outcome.results))
 

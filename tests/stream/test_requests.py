@@ -103,7 +103,7 @@ def test_one_budget_is_the_deadline_and_tritons_own_timeout() -> None:
         began = time.monotonic()
         dispatcher.submit(frame(number=1, age_s=0.1))
         assert wait_for(lambda: bool(outcome.drops))
-        assert 0.15 < time.monotonic() - began < 0.35
+        assert 0.15 < time.monotonic() - began < 0.8
         assert outcome.causes() == {Cause.DEADLINE}
         microseconds = fake.requests[0].parameters["timeout"].int64_param
         assert 150_000 < microseconds <= 200_000
@@ -124,7 +124,7 @@ def test_a_frame_goes_stale_although_nothing_else_comes() -> None:
         dispatcher.submit(frame())
         began = time.monotonic()
         assert wait_for(lambda: bool(outcome.drops), 2)
-        assert time.monotonic() - began < 0.4
+        assert time.monotonic() - began < 1
         assert outcome.causes() == {Cause.STALE}
         assert "does not answer" in outcome.drops[0].reason
 
@@ -292,7 +292,7 @@ class TestTheEnd:
                 assert wait_for(lambda: dispatcher.counts.in_flight == 1)
             began = time.monotonic()
             dispatcher.close()
-            assert time.monotonic() - began < 0.6
+            assert time.monotonic() - began < 1.3
         assert {(d.frame.number, d.cause) for d in outcome.drops} == {(0, Cause.SHUTDOWN), (1, Cause.SHUTDOWN)}
         assert dispatcher.counts.in_flight == 0
 

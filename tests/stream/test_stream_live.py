@@ -167,7 +167,7 @@ def test_a_server_that_is_killed_and_comes_back_is_used_again(
         server.start()
         ready = time.monotonic()
         assert wait_for(lambda: len(outcome.results) > before + 3, 5), outcome.texts()
-        assert time.monotonic() - ready < 1.5
+        assert time.monotonic() - ready < 2.5  # benchmarks/recovery.py measures it on a quiet machine
     assert {r.wire for r in outcome.results} == {"shm"}
     assert [e.change for e in outcome.events][:2] == [Change.READY, Change.WAITING]
     assert outcome.events[-1].change is Change.READY
