@@ -53,7 +53,7 @@ class Inline:
         buffer = bytearray(layout.byte_size)
         return InlineCarrier(
             name=self.name,
-            reason=f"{layout.dtype.value} in the requests, {layout.byte_size / 1e6:.2g} MB each",
+            reason=f"{layout.dtype.value} in the requests, {layout.byte_size / 1e3:,.0f} kB each",
             header=start + framing.raw(layout.byte_size),
             sheet=Packer(layout=layout).sheet(buffer),
             buffer=memoryview(buffer),
