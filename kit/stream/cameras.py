@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType, TracebackType
 
 from kit.errors import UsageError
+from kit.stream.accounting import Cause
 from kit.stream.capture import Capture
 from kit.stream.events import Event, log_event
 from kit.stream.reader import Camera
@@ -28,7 +30,8 @@ class Cameras:
     """Captures from all ``cameras`` while the ``with`` block runs.
 
     ``on_event`` is told of each event, ``on_frame`` the name of a camera that has a frame, both in threads of the
-    capture: they are to return at once, and what they raise is logged and goes no further.
+    capture: they are to return at once, and what they raise is logged and goes no further. ``cause_of`` tells why
+    nobody took a camera's frame before a newer one came.
     """
 
     def __init__(
@@ -37,13 +40,19 @@ class Cameras:
         *,
         on_event: Callable[[Event], None] = log_event,
         on_frame: Callable[[str], None] | None = None,
+        cause_of: Callable[[str], Cause] = lambda _: Cause.SUPERSEDED,
         most_connecting: int = MOST_CONNECTING,
     ) -> None:
         _check_names(cameras)
         self._on_event = on_event
         self._on_frame = on_frame
         self._most_connecting = most_connecting
-        self._captures = {camera.name: Capture(camera, changed=self._changed_by(camera.name)) for camera in cameras}
+        self._captures = {
+            camera.name: Capture(
+                camera, changed=self._changed_by(camera.name), superseded_by=functools.partial(cause_of, camera.name)
+            )
+            for camera in cameras
+        }
         self._wake = threading.Event()
         self._came = threading.Condition()
         self._stopping = threading.Event()

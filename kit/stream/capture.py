@@ -56,12 +56,20 @@ class Status:
 class Capture:
     """Captures one camera. ``changed`` is called, from any thread, when a frame came or an attempt is over."""
 
-    def __init__(self, camera: Camera, *, changed: Callable[[], None], backoff: Backoff | None = None) -> None:
+    def __init__(
+        self,
+        camera: Camera,
+        *,
+        changed: Callable[[], None],
+        backoff: Backoff | None = None,
+        superseded_by: Callable[[], Cause] = lambda: Cause.SUPERSEDED,
+    ) -> None:
         self.camera = camera
         self.accounting = Accounting()
         self.failure: KitError | None = None
         """Why a source that is not tried again could not be read to its end."""
         self._changed = changed
+        self._superseded_by = superseded_by
         self._live = camera.source.live(camera.uri)
         self._waits = camera.source.waits(camera.uri)
         self._slot: Slot[_Held] = Slot()
@@ -264,7 +272,7 @@ class Capture:
             attempt.first_ns = attempt.first_ns or picture.captured_ns
             superseded = self._slot.put(_Held(number=number, picture=picture))
             if superseded is not None:
-                self.accounting.drop(superseded.number, Cause.SUPERSEDED)
+                self.accounting.drop(superseded.number, self._superseded_by())
         self._changed()
 
     def _refusal(self, attempt: Attempt, picture: Picture) -> Cause | None:

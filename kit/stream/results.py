@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from kit.stream.accounting import Cause as Cause
 from kit.stream.letterbox import Letterbox
 from kit.stream.types import Frame
 
@@ -19,23 +20,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _Element = TypeVar("_Element", bound="np.generic")
-
-
-class Cause(enum.Enum):
-    """Why a frame that was submitted has no result."""
-
-    IN_FLIGHT = "in_flight"
-    """A newer one came while as many requests as allowed were under way: the server is the bottleneck."""
-    STALE = "stale"
-    """It grew older than the freshness budget before it could be sent."""
-    SUPERSEDED = "superseded"
-    """A newer one came before its turn, although requests could be sent."""
-    DEADLINE = "deadline"
-    """It was sent, and no answer came within the freshness budget."""
-    SERVER_ERROR = "server_error"
-    """The server refused it, failed, or was not there and a newer one came."""
-    SHUTDOWN = "shutdown"
-    """The client ended first."""
 
 
 @dataclass(frozen=True, kw_only=True)
