@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from kit.errors import CameraLostError, KitError
 from kit.stream.liveness import Liveness
@@ -44,7 +45,8 @@ class Camera:
 
 def name_for(uri: CameraUri) -> str:
     """Return a name for a camera that was given none: the place, fit for a label of a metric or a file's name."""
-    place = re.sub(r"^.*@", "", re.split(r"[?#]", uri.place.lstrip("/"))[0])
+    whole = uri.place if uri.place.startswith("//") else Path(uri.place).stem  # of a path, the last part says enough
+    place = re.sub(r"^.*@", "", re.split(r"[?#]", whole.lstrip("/"))[0])
     return re.sub(r"[^A-Za-z0-9.]+", "-", place).strip("-.")[:64] or uri.scheme
 
 

@@ -1,0 +1,28 @@
+"""What is done with results: one file per kind of sink."""
+
+from __future__ import annotations
+
+from kit import axis
+from kit.stream.sinks.interface import Sink
+
+
+def names() -> tuple[str, ...]:
+    """Return the kinds of sink."""
+    return axis.names(__name__)
+
+
+def get(name: str) -> Sink:
+    """Return the kind of that name."""
+    member = axis.member(__name__, name)
+    assert isinstance(member, Sink)
+    return member
+
+
+def every() -> tuple[Sink, ...]:
+    """Return all kinds."""
+    return tuple(get(name) for name in names())
+
+
+def by_key(key: str) -> Sink:
+    """Return the kind that a configuration file calls so; the key is one of theirs."""
+    return next(sink for sink in every() if sink.key == key)

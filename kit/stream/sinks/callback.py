@@ -1,0 +1,50 @@
+"""A Python function that is called with each result, in the order in which they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kit.errors import UsageError
+from kit.stream.sinks.interface import Emission, Note, OpenSink, Takes, Target
+from kit.stream.snapshot import Snapshot
+
+
+class Callback:
+    """Calls it in a thread of its own; while it works, newer results wait, and the oldest of many are left out."""
+
+    name = "callback"
+    flag = ""
+    key = ""
+    takes = Takes.PYTHON
+    help = "Call a Python function with each result."
+    whole = True
+
+    def check(self, target: Target) -> None:
+        """Take whatever can be called."""
+        if not callable(target):
+            raise UsageError(f"on_detections is a function, not {target!r}")
+
+    def open(self, target: Target, watch: Callable[[], Snapshot]) -> OpenSink:
+        """Keep the function."""
+        assert callable(target)
+        return Caller(target)
+
+
+class Caller:
+    """Calls."""
+
+    def __init__(self, function: Callable[[Emission], object]) -> None:
+        self._function = function
+
+    def take(self, emission: Emission) -> None:
+        """Call the function."""
+        self._function(emission)
+
+    def note(self, note: Note) -> None:
+        """Tell nothing."""
+
+    def close(self, last: Snapshot) -> None:
+        """Nothing is open."""
+
+
+MEMBER = Callback()

@@ -1,0 +1,81 @@
+"""A window for each camera, where there is a display."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+from kit.errors import MissingExtraError, OutputUnavailableError
+from kit.stream.sinks.interface import Emission, Note, OpenSink, SinkGoneError, Takes, Target
+from kit.stream.snapshot import Snapshot
+
+_INSTEAD = "--page 8080 shows the same in a browser"
+_KEYS = (ord("q"), 27)  # and Esc
+_TITLE = "kit camera: "
+
+
+class Window:
+    """OpenCV's: its headless packages, which the kit asks for, have none."""
+
+    name = "window"
+    flag = "--show"
+    key = "show"
+    takes = Takes.NOTHING
+    help = "Show a window for each camera; q closes it."
+    whole = False
+
+    def check(self, target: Target) -> None:
+        """Ask for a display."""
+        if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            raise OutputUnavailableError(f"--show needs a display, and DISPLAY is not set; {_INSTEAD}")
+
+    def open(self, target: Target, watch: Callable[[], Snapshot]) -> OpenSink:
+        """Look whether this OpenCV has windows."""
+        try:
+            import cv2
+        except ImportError as error:
+            raise MissingExtraError("opencv-python-headless", "camera", self.flag) from error
+        if re.search(r"GUI:\s+NONE", cv2.getBuildInformation()):
+            raise OutputUnavailableError(
+                "--show needs an OpenCV with windows, and opencv-python-headless has none; run: pip uninstall "
+                f"opencv-python-headless && pip install opencv-python. Or: {_INSTEAD}"
+            )
+        return Screen(cv2)
+
+
+class Screen:
+    """The windows. OpenCV wants all calls in one thread, which a sink has."""
+
+    def __init__(self, cv2: Any) -> None:
+        self._cv2 = cv2
+        self._open: set[str] = set()
+
+    def take(self, emission: Emission) -> None:
+        """Show a result's frame."""
+        import numpy as np
+
+        from kit.stream import drawing
+
+        cv2, title = self._cv2, _TITLE + emission.result.frame.camera
+        if title in self._open and cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1:
+            raise SinkGoneError("the window was closed", ends=True)
+        try:
+            cv2.imshow(title, cv2.cvtColor(np.asarray(drawing.draw(emission)), cv2.COLOR_RGB2BGR))
+        except cv2.error as error:
+            raise SinkGoneError(f"no window can be shown ({error.err}); {_INSTEAD}") from error
+        self._open.add(title)
+        if cv2.waitKey(1) & 0xFF in _KEYS:
+            raise SinkGoneError("the window was closed", ends=True)
+
+    def note(self, note: Note) -> None:
+        """Tell nothing."""
+
+    def close(self, last: Snapshot) -> None:
+        """Close the windows."""
+        if self._open:
+            self._cv2.destroyAllWindows()
+
+
+MEMBER = Window()
