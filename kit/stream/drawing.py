@@ -9,7 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kit.stream.lines import name_of
-from kit.stream.results import Classification, Detections, Output, Segmentation, Tensors
+from kit.stream.results import (
+    Classification,
+    Detections,
+    Embedding,
+    Instances,
+    Output,
+    Poses,
+    Segmentation,
+    Tensors,
+)
 from kit.stream.sinks.interface import Emission
 
 if TYPE_CHECKING:
@@ -29,6 +38,7 @@ _SHEET: Color = (30, 33, 40)
 _FAINT: Color = (170, 176, 188)
 _OPAQUE = 0.45
 _BANNER_ROWS = 3
+_SEEN = 0.5
 _SCALE = 45
 """A line of text is this part of the shorter side, but not below ``_SMALLEST``."""
 _SMALLEST = 13
@@ -132,6 +142,32 @@ def _detections(picture: Image.Image, output: Detections, labels: tuple[str, ...
         tags.append(_draw_tag(pen, box, text, color_of(class_id), tags, picture))
 
 
+def _instances(picture: Image.Image, output: Instances, labels: tuple[str, ...], zoom: float) -> None:
+    """Tint each object in its class's colour, the surest last."""
+    from PIL import Image
+
+    for index in reversed(range(len(output))):
+        mask = Image.fromarray((output.masks[index] > 0).astype("uint8") * round(_OPAQUE * 255))
+        tint = Image.new("RGB", picture.size, color_of(int(output.classes[index])))
+        picture.paste(tint, mask=mask.resize(picture.size, Image.Resampling.BILINEAR))
+    _detections(picture, output, labels, zoom)
+
+
+def _poses(picture: Image.Image, output: Poses, labels: tuple[str, ...], zoom: float) -> None:
+    """Dot the keypoints that are seen; which of them belong together is the network's secret."""
+    _detections(picture, output, labels, zoom)
+    pen, size = _pen(picture), max(2, min(picture.size) // 160)
+    for class_id, points in zip(output.classes.tolist(), output.keypoints.tolist(), strict=True):
+        for x, y, seen in points:
+            if seen >= _SEEN:
+                at = (x * zoom - size, y * zoom - size, x * zoom + size, y * zoom + size)
+                pen.ellipse(at, fill=color_of(class_id), outline=_DARK)
+
+
+def _embedding(picture: Image.Image, output: Embedding, labels: tuple[str, ...], zoom: float) -> None:
+    """Say that there is one; a point in a space of hundreds of dimensions is no picture."""
+
+
 def _classification(picture: Image.Image, output: Classification, labels: tuple[str, ...], zoom: float) -> None:  # noqa: ARG001
     """Write the likeliest classes into the upper left corner, each with a bar as long as it is likely."""
     size = _text_size(picture)
@@ -188,6 +224,9 @@ def _tensors(picture: Image.Image, output: Tensors, labels: tuple[str, ...], zoo
 
 _DRAWN: Mapping[type, Callable[[Any, Any, tuple[str, ...], float], None]] = {
     Detections: _detections,
+    Instances: _instances,
+    Poses: _poses,
+    Embedding: _embedding,
     Classification: _classification,
     Segmentation: _segmentation,
     Tensors: _tensors,

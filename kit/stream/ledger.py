@@ -9,7 +9,8 @@ import threading
 import time
 from collections import Counter
 
-from kit.stream.results import Cause, Counts
+from kit.stream.accounting import Cause
+from kit.stream.results import Counts
 from kit.stream.turns import Turns
 from kit.stream.types import Frame
 

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from kit.stream.accounting import Cause
-from kit.stream.results import Classification, Detections, Output, Segmentation, Tensors
+from kit.stream.results import (
+    Classification,
+    Detections,
+    Embedding,
+    Instances,
+    Output,
+    Poses,
+    Segmentation,
+    Tensors,
+)
 from kit.stream.sinks.interface import Emission
 from kit.stream.snapshot import CameraView
 
@@ -34,12 +43,18 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
 
 
 class Detection(msgspec.Struct, frozen=True, kw_only=True):
-    """An object. ``box`` is x1, y1, x2, y2 in pixels of the source frame."""
+    """An object. ``box`` is x1, y1, x2, y2 in pixels of the source frame.
+
+    Of models that give masks, ``area`` is the part of the frame's pixels that the mask covers. Of models that give
+    poses, ``keypoints`` are x, y in pixels of the source frame and visibility from 0 to 1.
+    """
 
     class_id: int
     label: str
     score: float
     box: tuple[float, float, float, float]
+    area: float | None = None
+    keypoints: list[tuple[float, float, float]] | None = None
 
 
 class Class(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +97,7 @@ class ResultLine(_Line, frozen=True, kw_only=True, tag="result"):
     """A frame's result. Times in ns are of one monotonic clock, ``wall_s`` is Unix time when the frame was captured.
 
     ``frame`` counts a camera's frames from 0. ``dropped`` counts, by cause, those that were dropped since this
-    camera's last line. Exactly one of ``detections``, ``classes``, ``segments`` and ``tensors`` is not null.
+    camera's last line. One of ``detections``, ``classes``, ``segments``, ``embedding`` and ``tensors`` is not null.
     """
 
     frame: int
@@ -101,6 +116,7 @@ class ResultLine(_Line, frozen=True, kw_only=True, tag="result"):
     detections: list[Detection] | None = None
     classes: list[Class] | None = None
     segments: list[Segment] | None = None
+    embedding: list[float] | None = None
     tensors: list[Tensor] | None = None
     dropped: dict[str, int]
 
@@ -162,6 +178,27 @@ def _content(output: Output, labels: tuple[str, ...]) -> dict[str, Any]:
     return {field: make(output, labels)}
 
 
+def _instances(output: Instances, labels: tuple[str, ...]) -> list[Detection]:
+    areas = output.masks.astype(bool).mean(axis=(1, 2)).tolist() if len(output) else []
+    found = _detections(output, labels)
+    return [msgspec.structs.replace(f, area=round(area, _DIGITS)) for f, area in zip(found, areas, strict=True)]
+
+
+def _poses(output: Poses, labels: tuple[str, ...]) -> list[Detection]:
+    found = _detections(output, labels)
+    return [
+        msgspec.structs.replace(
+            each, keypoints=[(round(x, 2), round(y, 2), round(seen, _DIGITS)) for x, y, seen in points]
+        )
+        for each, points in zip(found, output.keypoints.tolist(), strict=True)
+    ]
+
+
+def _embedding(output: Embedding, labels: tuple[str, ...]) -> list[float]:  # noqa: ARG001
+    vector: list[float] = output.vector.tolist()
+    return vector
+
+
 def _detections(output: Detections, labels: tuple[str, ...]) -> list[Detection]:
     rows = zip(output.classes.tolist(), output.scores.tolist(), output.boxes.tolist(), strict=True)
     return [
@@ -211,6 +248,9 @@ def _values(array: npt.NDArray[np.generic]) -> list[float | int | bool] | None:
 
 _CONTENTS: Mapping[type, tuple[str, Callable[[Any, tuple[str, ...]], object]]] = {
     Detections: ("detections", _detections),
+    Instances: ("detections", _instances),
+    Poses: ("detections", _poses),
+    Embedding: ("embedding", _embedding),
     Classification: ("classes", _classes),
     Segmentation: ("segments", _segments),
     Tensors: ("tensors", _tensors),

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _ENCODERS = ("libx264", "libopenh264", "mpeg4")
-_OPTIONS = {"preset": "veryfast", "crf": "23"}
+_OPTIONS = {"preset": "veryfast", "crf": "23", "bf": "0"}  # B-frames would shift all times by two frames
+_WRITING = {"movflags": "hybrid_fragmented+frag_keyframe", "flush_packets": "1"}
+_KEYFRAME_S = 1
+"""A fragment begins with a keyframe: so much is lost where the file is not closed."""
 _NS = 1_000_000_000
 _FEWEST_FPS, _MOST_FPS = 1, 120
 _FIRST = 6
@@ -119,11 +122,12 @@ class Film:
         self._height, self._width = (max(2, side // 2 * 2) for side in shape[:2])
         encoder = next(name for name in _ENCODERS if name in av.codecs_available)
         try:
-            self._file: Any = av.open(str(path), "w", format="mp4", options={"movflags": "hybrid_fragmented"})
+            self._file: Any = av.open(str(path), "w", format="mp4", options=_WRITING)
         except (OSError, av.error.FFmpegError) as error:
             raise NotWritableError(f"{path} cannot be written: {error.strerror}; choose another file") from error
         self._stream: Any = self._file.add_stream(encoder, rate=rate)
         self._stream.width, self._stream.height, self._stream.pix_fmt = self._width, self._height, "yuv420p"
+        self._stream.gop_size = max(1, round(rate * _KEYFRAME_S))
         self._stream.options = _OPTIONS if encoder == "libx264" else {}
         self._next = 0
         self._start_s: float | None = None

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.errors import KitError
 from kit.stream import framing, session
+from kit.stream.accounting import Cause
 from kit.stream.announcer import Announcer
 from kit.stream.channel import Channel
 from kit.stream.contract import ModelOptions
@@ -28,7 +29,7 @@ from kit.stream.failures import CLOSED, CallFailedError, Failure, Trouble, of_ca
 from kit.stream.ledger import Ledger
 from kit.stream.pacing import Pace
 from kit.stream.pixels import RGB_CHANNELS
-from kit.stream.results import Cause, Change, Counts, Dropped, Result, ServerEvent
+from kit.stream.results import Change, Counts, Dropped, Result, ServerEvent
 from kit.stream.session import Flight, Session
 from kit.stream.types import Frame
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from kit.stream.accounting import Cause
+from kit.stream.accounting import Cause  # for those who look for it beside the results
 from kit.stream.letterbox import Letterbox
 from kit.stream.types import Frame
 
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _Element = TypeVar("_Element", bound="np.generic")
-
-
-__all__ = [
-    "Cause", "Change", "Classification", "Counts", "Detections", "Dropped", "Output", "Result", "Segmentation",
-    "ServerEvent", "Tensors",
-]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kit.stream.lines import name_of
-from kit.stream.results import Classification, Detections, Output, Segmentation, Tensors
+from kit.stream.results import (
+    Classification,
+    Detections,
+    Embedding,
+    Instances,
+    Output,
+    Poses,
+    Segmentation,
+    Tensors,
+)
 
 Labels = tuple[str, ...]
 _MOST = 4
@@ -52,6 +61,10 @@ def _areas(output: Segmentation, labels: Labels) -> list[str]:
     return [f"{name_of(class_id, labels)} {count / output.classes.size:.0%}" for count, class_id in largest]
 
 
+def _point(output: Embedding, labels: Labels) -> list[str]:  # noqa: ARG001
+    return [f"vector of {len(output.vector)}"]
+
+
 def _shapes(output: Tensors, labels: Labels) -> list[str]:  # noqa: ARG001
     return [f"{name} {list(array.shape)}" for name, array in output.arrays.items()]
 
@@ -61,8 +74,20 @@ def _lines(of: Callable[[Any, Labels], list[str]]) -> Callable[[Any, Labels], It
 
 
 _BRIEF: Mapping[type, Callable[[Any, Labels], list[str]]] = {
-    Detections: _kinds, Classification: _likeliest, Segmentation: _areas, Tensors: _shapes
-}  # fmt: skip
+    Detections: _kinds,
+    Instances: _kinds,
+    Poses: _kinds,
+    Embedding: _point,
+    Classification: _likeliest,
+    Segmentation: _areas,
+    Tensors: _shapes,
+}
 _ROWS: Mapping[type, Callable[[Any, Labels], Iterator[str]]] = {
-    Detections: _boxes, Classification: _classes, Segmentation: _lines(_areas), Tensors: _lines(_shapes)
-}  # fmt: skip
+    Detections: _boxes,
+    Instances: _boxes,
+    Poses: _boxes,
+    Embedding: _lines(_point),
+    Classification: _classes,
+    Segmentation: _lines(_areas),
+    Tensors: _lines(_shapes),
+}
