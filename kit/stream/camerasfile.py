@@ -98,7 +98,9 @@ def read(path: Path) -> Contents:
     reader = _Reader(path.parent)
     contents = reader.contents(root)
     if reader.problems:
-        raise CamerasFileError("\n".join(f"{path}:{line}:{column}: {said}" for line, column, said in reader.problems))
+        raise CamerasFileError(
+            "\n".join(f"{path}:{line}:{column}: {said}" for line, column, said in sorted(reader.problems))
+        )
     return contents
 
 

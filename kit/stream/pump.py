@@ -7,23 +7,32 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from kit.stream.accounting import Cause
 from kit.stream.capture import Capture
 from kit.stream.requests import Dispatcher
+from kit.stream.types import Frame
 
 _LOOK_S = 0.1
 _LOG = logging.getLogger("kit.stream")
 
 
 class Pump:
-    """Serves the cameras of one model in turn, in a thread of its own."""
+    """Serves the cameras of one model in turn, in a thread of its own; ``on_frame`` is told what is submitted next."""
 
-    def __init__(self, captures: Mapping[str, Capture], dispatcher: Dispatcher, *, budget_s: float) -> None:
+    def __init__(
+        self,
+        captures: Mapping[str, Capture],
+        dispatcher: Dispatcher,
+        *,
+        budget_s: float,
+        on_frame: Callable[[Frame], None] = lambda _: None,
+    ) -> None:
         self._captures = dict(captures)
         self._dispatcher = dispatcher
         self._budget_s = budget_s
+        self._on_frame = on_frame
         self._order = list(captures)
         self._halt = threading.Event()
         self._thread = threading.Thread(target=self._run, name="camera-pump", daemon=True)
@@ -63,6 +72,7 @@ class Pump:
         if frame is None:
             return
         try:
+            self._on_frame(frame)
             self._dispatcher.submit(frame)
         except ValueError:  # no [H, W, 3] picture
             capture.accounting.drop(frame.number, Cause.DECODE_ERROR)

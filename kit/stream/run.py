@@ -25,12 +25,14 @@ from kit.stream.capture import Capture
 from kit.stream.events import Event, Kind
 from kit.stream.meter import Meter
 from kit.stream.model import Model
+from kit.stream.order import Order
 from kit.stream.outlet import Outlet
 from kit.stream.plan import Plan
 from kit.stream.pump import Pump
 from kit.stream.results import Change, Dropped, Result, ServerEvent
 from kit.stream.sinks.interface import Emission, Note, SinkGoneError
 from kit.stream.snapshot import CameraView, Snapshot
+from kit.stream.types import Frame
 
 _TICK_S = 0.1
 _SAMPLE_S = 0.25
@@ -72,13 +74,14 @@ class Run:
         self._plan = plan
         self._stop = stop
         self._lock = threading.Lock()
-        self._over = False
+        self._streams = self._over = False
         self._begun_s = time.monotonic()
         self._gone: SinkGoneError | None = None
         self._outlets: list[Outlet] = []
         self._trouble: dict[str, str] = {}
         self._newest: dict[str, Emission] = {}
         self._meters = {each.camera.name: Meter() for each in plan.cameras}
+        self._orders: dict[str, Order[Emission]] = {e.camera.name: Order() for e in plan.cameras if e.waits}
         self._plans = {each.camera.name: each for each in plan.cameras}
         self._models = {key: Model(key, plan, self._on_result, self._on_drop, self._on_server) for key in plan.models}
         self._cameras = Cameras(
@@ -93,6 +96,7 @@ class Run:
                 {each.camera.name: captures[each.camera.name] for each in plan.cameras_of(key)},
                 model.dispatcher,
                 budget_s=plan.budget_of(key),
+                on_frame=self._on_frame,
             )
             for key, model in self._models.items()
         ]
@@ -124,6 +128,8 @@ class Run:
         for output in self._plan.outputs:
             opened = output.sink.open(output.target, self.snapshot)
             self._outlets.append(Outlet(output.sink.name, opened, tell=self._tell, ended=self._sink_ended))
+            if opened.greeting:
+                self._tell(Note(text=opened.greeting))
 
     def _begin(self) -> None:
         """Wait for the servers for a moment: long where sources have an end, and would be over before."""
@@ -138,6 +144,7 @@ class Run:
             if not ready and not live and not self._stop.is_set():
                 raise NoAnswerError(self._why(model))
         self._begun_s = time.monotonic()
+        self._streams = True
         self._cameras.start()
         for pump in self._pumps:
             pump.start()
@@ -175,6 +182,8 @@ class Run:
 
     def _close_sinks(self) -> None:
         last = self.snapshot()
+        if not self._streams:
+            last = replace(last, cameras=())  # there is nothing to tell of what never began
         deadline = time.monotonic() + _SINKS_S
         for outlet in self._outlets:
             outlet.drain(max(0.0, deadline - time.monotonic()))
@@ -210,7 +219,7 @@ class Run:
 
     def _on_result(self, result: Result) -> None:
         name = result.frame.camera
-        capture, each = self._cameras.captures[name], self._plans[name]
+        capture = self._cameras.captures[name]
         with self._lock:
             if self._over:
                 return
@@ -223,14 +232,29 @@ class Run:
             dropped=capture.accounting.totals().dropped,
             fps=meter.rates()[1],
         )
-        self._newest[name] = emission
-        for outlet in self._outlets:
-            outlet.offer(emission, wait_s=_SINK_WAIT_S if each.waits else 0.0)
+        if name in self._orders:
+            self._emit(*self._orders[name].come(result.frame.number, emission), wait_s=_SINK_WAIT_S)
+        else:
+            self._emit(emission)
 
     def _on_drop(self, dropped: Dropped) -> None:
+        name, number = dropped.frame.camera, dropped.frame.number
         with self._lock:
-            if not self._over:
-                self._cameras.captures[dropped.frame.camera].accounting.drop(dropped.frame.number, dropped.cause)
+            if self._over:
+                return
+            self._cameras.captures[name].accounting.drop(number, dropped.cause)
+        if name in self._orders:
+            self._emit(*self._orders[name].come(number, None), wait_s=_SINK_WAIT_S)
+
+    def _on_frame(self, frame: Frame) -> None:
+        if frame.camera in self._orders:
+            self._orders[frame.camera].expect(frame.number)
+
+    def _emit(self, *emissions: Emission, wait_s: float = 0.0) -> None:
+        for emission in emissions:
+            self._newest[emission.result.frame.camera] = emission
+            for outlet in self._outlets:
+                outlet.offer(emission, wait_s=wait_s)
 
     def _on_server(self, key: str, event: ServerEvent) -> None:
         bad = event.change in _BAD_CHANGES
@@ -238,7 +262,8 @@ class Run:
             self._trouble[key] = event.text
         else:
             self._trouble.pop(key, None)
-        self._tell(Note(text=event.text, bad=bad))
+        if self._streams or event.change is not Change.REFUSED:  # or it is raised
+            self._tell(Note(text=event.text, bad=bad))
 
     def _on_camera(self, event: Event) -> None:
         self._tell(Note(text=str(event), bad=event.permanent or event.kind in _BAD_KINDS))

@@ -123,9 +123,9 @@ def test_a_file_is_added_to(tmp_path: Path) -> None:
 
 def test_mistakes(tmp_path: Path) -> None:
     kind = sinks.by_key("json")
-    with pytest.raises(UsageError, match="there is no folder .*/none; make it first$"):
+    with pytest.raises(UsageError, match=r"there is no folder .*/none; make it first$"):
         kind.check(str(tmp_path / "none" / "a.jsonl"))
-    with pytest.raises(NotWritableError, match="cannot be written: Is a directory; choose another file$"):
+    with pytest.raises(NotWritableError, match=r"cannot be written: Is a directory; choose another file$"):
         kind.open(str(tmp_path), emissions.snapshot)
 
 

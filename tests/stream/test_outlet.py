@@ -23,6 +23,7 @@ class Recorded:
     taken: list[int] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
     closed: list[Snapshot] = field(default_factory=list)
+    greeting: str = ""
 
     def take(self, emission: Emission) -> None:
         self.act(emission)

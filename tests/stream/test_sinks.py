@@ -67,7 +67,7 @@ class TestEveryKind:
         assert re.fullmatch(r"[A-Z].*\.", sinks.get(name).help)
 
     @pytest.mark.parametrize("name", [s.name for s in sinks.every() if s.takes is Takes.PORT])
-    @pytest.mark.parametrize("text", ["", "x", "80a", "65536", "-1", "localhost:", "１"])
+    @pytest.mark.parametrize("text", ["", "x", "80a", "65536", "-1", "localhost:", "\uff11"])
     def test_a_port_is_a_port(self, name: str, text: str) -> None:
         with pytest.raises(UsageError, match=r"takes a port from 0 to 65535, or HOST:PORT"):
             sinks.get(name).check(text)
@@ -77,7 +77,7 @@ class TestEveryKind:
         with socket.socket() as held:
             held.bind(("127.0.0.1", 0))
             held.listen()
-            with pytest.raises(PortInUseError, match="give another port$"):
+            with pytest.raises(PortInUseError, match=r"give another port$"):
                 sinks.get(name).open(str(held.getsockname()[1]), emissions.snapshot)
 
 
@@ -155,8 +155,11 @@ class TestPage:
         with get(page.port, path) as answer:
             assert answer.status == status
 
-    @pytest.mark.parametrize(("host", "status"), [("evil.example", 403), ("evil.example:80", 403), ("", 403),
-                                                  ("localhost", 200), ("127.0.0.1:9", 200), ("[::1]:9", 200)])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("host", "status"),
+        [("evil.example", 403), ("evil.example:80", 403), ("", 403), ("localhost", 200), ("127.0.0.1:9", 200),
+         ("[::1]:9", 200)],
+    )  # fmt: skip
     def test_a_name_that_was_made_to_point_here_is_refused(self, page: Any, host: str, status: int) -> None:
         with get(page.port, "/state", host or " ") as answer:
             assert answer.status == status
@@ -228,7 +231,7 @@ class TestOthers:
         for number in range(3):
             sink.take(emissions.emission(number))
         assert seen == [0, 1, 2]
-        with pytest.raises(UsageError, match="on_detections is a function, not 'x'"):
+        with pytest.raises(UsageError, match=r"on_detections is a function, not 'x'"):
             output.sink.check("x")
 
     def test_text(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -253,7 +256,7 @@ class TestOthers:
         assert file.name == "door-000007.jpg"
         with Image.open(file) as picture:
             assert picture.size == (64, 48)
-        with pytest.raises(UsageError, match="this is a file; give a folder$"):
+        with pytest.raises(UsageError, match=r"this is a file; give a folder$"):
             sinks.by_key("save").check(str(file))
 
     def test_a_window_needs_a_display(self, monkeypatch: pytest.MonkeyPatch) -> None:

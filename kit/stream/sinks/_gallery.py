@@ -32,10 +32,14 @@ class Gallery:
         self.closed = False
 
     def hang(self, emission: Emission) -> None:
-        """Replace a camera's picture."""
+        """Replace a camera's picture, unless the answer was overtaken by that of a newer frame."""
+        frame = emission.result.frame
         with self._changed:
+            before = self._hung.get(frame.camera)
+            if before is not None and before.emission.result.frame.number > frame.number:
+                return
             self._serial += 1
-            self._hung[emission.result.frame.camera] = _Hung(emission=emission, serial=self._serial)
+            self._hung[frame.camera] = _Hung(emission=emission, serial=self._serial)
             self._changed.notify_all()
 
     def close(self) -> None:

@@ -33,6 +33,8 @@ class Callback:
 class Caller:
     """Calls."""
 
+    greeting = ""
+
     def __init__(self, function: Callable[[Emission], object]) -> None:
         self._function = function
 

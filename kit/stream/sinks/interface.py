@@ -75,7 +75,14 @@ class SinkGoneError(Exception):
 
 
 class OpenSink(Protocol):
-    """A sink at work. Whatever a method raises is told once and counted; the next result is another try."""
+    """A sink at work. Whatever a method raises is told once and counted; the next result is another try.
+
+    ``greeting`` is what a person should know at the start, as the address of a page; empty where there is nothing.
+    """
+
+    @property
+    def greeting(self) -> str:
+        """See the class."""
 
     def take(self, emission: Emission) -> None:
         """Do something with a result. Raises ``SinkGoneError`` where that will never work again."""

@@ -49,6 +49,8 @@ class JsonLines:
 class Writer:
     """Writes lines, each at once: whoever reads them wants them now."""
 
+    greeting = ""
+
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._before: dict[str, Mapping[Cause, int]] = {}

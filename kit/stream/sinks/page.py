@@ -57,6 +57,11 @@ class Site:
         """The port, also where 0 was asked for."""
         return int(self._server.server_address[1])
 
+    @property
+    def greeting(self) -> str:
+        """Where the page is."""
+        return f"all cameras at http://{self._server.server_address[0]}:{self.port}"
+
     def take(self, emission: Emission) -> None:
         """Hang a camera's newest result."""
         self._gallery.hang(emission)

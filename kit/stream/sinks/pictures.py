@@ -39,6 +39,8 @@ class Pictures:
 class Saver:
     """Saves."""
 
+    greeting = ""
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 

@@ -38,19 +38,25 @@ class Prometheus:
             server, _ = start_http_server(address.port, address.host, registry)
         except OSError as error:
             raise PortInUseError(f"{address} cannot be listened on: {error.strerror}; give another port") from error
-        return Exporter(server)
+        return Exporter(server, address.host)
 
 
 class Exporter:
     """Serves until it is closed."""
 
-    def __init__(self, server: Any) -> None:
+    def __init__(self, server: Any, host: str) -> None:
         self._server = server
+        self._host = host
 
     @property
     def port(self) -> int:
         """The port, also where 0 was asked for."""
         return int(self._server.server_port)
+
+    @property
+    def greeting(self) -> str:
+        """Where the metrics are."""
+        return f"metrics at http://{self._host}:{self.port}/metrics"
 
     def take(self, emission: Emission) -> None:
         """Count nothing here: counts are read when they are asked for."""

@@ -51,6 +51,8 @@ class Table:
 class Teller:
     """Prints notes."""
 
+    greeting = ""
+
     def __init__(self, console: Console, *, errors_only: bool = False) -> None:
         self._console = console
         self._errors_only = errors_only

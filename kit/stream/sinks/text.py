@@ -42,6 +42,8 @@ class Text:
 class Printer:
     """Prints."""
 
+    greeting = ""
+
     def take(self, emission: Emission) -> None:
         """Print a frame's lines."""
         result = emission.result

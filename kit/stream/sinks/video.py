@@ -53,6 +53,8 @@ class Video:
 class Recorder:
     """Records."""
 
+    greeting = ""
+
     def __init__(self, path: Path, *, several: bool) -> None:
         self._path = path
         self._several = several

@@ -48,6 +48,8 @@ class Window:
 class Screen:
     """The windows. OpenCV wants all calls in one thread, which a sink has."""
 
+    greeting = ""
+
     def __init__(self, cv2: Any) -> None:
         self._cv2 = cv2
         self._open: set[str] = set()
