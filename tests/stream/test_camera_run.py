@@ -253,7 +253,7 @@ class TestTheCommand:
             (["test://5fps", "--model", "digits", "--task", "detekt"], 21, 'did you mean "detect"?'),
             (["test://5fps", "--model", "digit"], 55, 'did you mean "digits"?'),
             (["test://5fps", "--model", "digits", "--labels", "none.txt"], 2, "is not a file of class names"),
-            (["--config", "none.yaml"], 24, "cannot be read"),
+            (["--config", "none.yaml"], 86, "cannot be read"),
         ],
     )
     def test_mistakes(
