@@ -158,8 +158,9 @@ class _Reader:
                 self._wrong(node, f"{where}: the variable {name} is not set; set it, or write the value")
                 return ""
         filled = _VARIABLE.sub(lambda found: os.environ[found[1]], text)
-        inside = self._folder / filled
-        filled = str(inside) if "://" not in filled and inside.exists() else filled
+        path, mark, options = filled.partition("#")
+        if "://" not in path and (self._folder / path).exists():
+            filled = f"{self._folder / path}{mark}{options}"
         try:
             resolve(filled)
         except CameraUriError as error:

@@ -113,8 +113,8 @@ def named_apart(cameras: Sequence[CameraPlan]) -> tuple[CameraPlan, ...]:
 
 
 def telling(outputs: Sequence[Output], *, quiet: bool) -> tuple[Output, ...]:
-    """Add the sinks that are on in every run: as a display that moves unless standard output is written to."""
-    busy = any(output.target == STANDARD_OUTPUT for output in outputs)
+    """Add the sinks that are on in every run: as a display that moves, unless others may write to the terminal."""
+    busy = any(output.target == STANDARD_OUTPUT or callable(output.target) for output in outputs)
     loudness = ERRORS if quiet else PLAIN if busy else LIVE
     told = [Output(sink=sink, target=loudness) for sink in sinks.every() if sink.takes is Takes.LOUDNESS]
     return (*told, *outputs)

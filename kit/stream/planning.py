@@ -13,7 +13,7 @@ from kit.stream.contract import ModelOptions
 from kit.stream.plan import URL, CameraPlan, ModelPlan, Output, Plan
 from kit.stream.reader import FRESHNESS_S, Camera
 from kit.stream.requests import RequestOptions
-from kit.stream.sinks.interface import Sink
+from kit.stream.sinks.interface import Sink, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ def plan(
     said: Said,
     *,
     config: Path | None = None,
-    outputs: Sequence[tuple[Sink, str]] = (),
+    outputs: Sequence[tuple[Sink, Target]] = (),
     quiet: bool = False,
 ) -> Plan:
     """Return the plan of a command line.

@@ -19,7 +19,7 @@ model: digits
 cameras:
   gate: rtsp://kit:${GATE_PASSWORD}@10.0.0.7/stream
   yard: {source: "test://5fps", model: plates, freshness_s: 3.5}
-  film: clips/a.mp4
+  film: clips/a.mp4#loop=yes
 models:
   plates: {url: "gpu:9001", labels: plates.txt, min_score: 0.5, version: 2, task: detect, size: 640x480}
 outputs: {page: 8080, json: out.jsonl, metrics: 9100, print: no}

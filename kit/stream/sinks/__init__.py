@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kit import axis
+from kit.errors import UsageError, suggestion
 from kit.stream.sinks.interface import Sink
 
 
@@ -24,5 +25,8 @@ def every() -> tuple[Sink, ...]:
 
 
 def by_key(key: str) -> Sink:
-    """Return the kind that a configuration file calls so; the key is one of theirs."""
-    return next(sink for sink in every() if sink.key == key)
+    """Return the kind that a file of cameras calls so. Raises ``UsageError``."""
+    keys = {sink.key: sink for sink in every() if sink.key}
+    if key not in keys:
+        raise UsageError(f'no output is called "{key}"; {suggestion(key, keys)}')
+    return keys[key]
