@@ -236,7 +236,7 @@ _DRAWN: Mapping[type, Callable[[Any, Any, tuple[str, ...], float], None]] = {
 def _pixels(box: Sequence[float], zoom: float, picture: Image.Image) -> Box:
     """Return a box in whole pixels of the picture; one outside of it, or turned round, becomes a line at its edge."""
     limits = (picture.width - 1, picture.height - 1, picture.width - 1, picture.height - 1)
-    left, top, right, bottom = (min(max(0, round(v * zoom)), limit) for v, limit in zip(box, limits, strict=True))
+    left, top, right, bottom = (round(min(max(0.0, v * zoom), limit)) for v, limit in zip(box, limits, strict=True))
     return left, top, max(left, right), max(top, bottom)
 
 
