@@ -121,9 +121,12 @@ def grid(now: Snapshot) -> Grid:
     from rich.table import Table as Grid
     from rich.text import Text
 
-    made = Grid(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
-    for head in ("camera", "", "fps", "results/s", "age p50", "p99 ms", "dropped", "newest result"):
-        made.add_column(head, justify="left" if head in ("camera", "", "newest result") else "right", no_wrap=True)
+    made = Grid(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", expand=True)
+    made.add_column("camera", no_wrap=True, min_width=8, max_width=24)
+    made.add_column("", no_wrap=True, min_width=10)
+    for head in ("fps", "results/s", "age p50", "p99 ms", "dropped"):
+        made.add_column(head, justify="right", no_wrap=True, min_width=max(5, len(head)))
+    made.add_column("newest result", no_wrap=True, ratio=1)
     for view in now.cameras:
         age = (f"{view.age.p50_ms:.0f}", f"{view.age.p99_ms:.0f}") if view.age else ("-", "-")
         made.add_row(
