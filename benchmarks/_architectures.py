@@ -117,6 +117,10 @@ def _built() -> Iterator[Architecture]:
         needs="torch",
     )
     yield _network("RF-DETR outputs, ViT", "rfdetr", "built here", "detect", needs="torch")
+    yield _network(
+        "RF-DETR outputs, told", "rfdetr", "built here", "detect", needs="torch",
+        options=("--head", "detr,sigmoid,no-background"),
+    )  # fmt: skip
     yield _network("U-Net", "unet", "built here", "segment", needs="torch")
 
 

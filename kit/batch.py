@@ -81,7 +81,8 @@ def need_bytes(job: Job) -> int:
     """Return about how much memory a model takes to be made, in bytes."""
     path = Path(job.spec.source)
     size = path.stat().st_size if path.is_file() else 0
-    return _BASE_BYTES + _TIMES_FILE * size + (_PYTORCH_BYTES if sources.resolve(job.spec.source).needs_shape else 0)
+    with_torch = "torch" in sources.resolve(job.spec.source).tools
+    return _BASE_BYTES + _TIMES_FILE * size + (_PYTORCH_BYTES if with_torch else 0)
 
 
 def run(jobs: Sequence[Job], board: Board, workers: int) -> tuple[Outcome, ...]:

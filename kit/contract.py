@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import heads, normalization, tasks
+from kit import heads, inputs, normalization, tasks
 from kit.errors import AmbiguousModelError, UnsupportedModelError, UsageError
 from kit.tasks.interface import Head, Headed, Task
 from kit.types import Certainty, DataType, Interpretation, Layout, Model, Normalization, Spec, Tensor
@@ -99,11 +99,17 @@ def _surest(spec: Spec, fitting: list[tuple[Task, Head]]) -> tuple[Task, Head]:
     guesses = [(t, h) for t, h in fitting if t.frames and h.certainty is Certainty.UNSURE]
     if spec.task or spec.head or head.certainty is not Certainty.UNSURE or not guesses:
         return task, head
-    what = "; or ".join(f"--task {t.name}: {h.reason}" for t, h in guesses)
-    if len(guesses) > 1:
-        raise AmbiguousModelError(f"it may be several things; say which by {what}; or --task raw serves it as it is")
     last, whole = fitting[-1]
-    return last, replace(whole, reason=f"served as it is, for nothing tells more; perhaps {what}")
+    if len(guesses) == 1:
+        ((guess, read),) = guesses
+        return last, replace(
+            whole, reason=f"nothing tells what the outputs are; --task {guess.name} takes {read.reason}"
+        )
+    choices = ", or ".join(f"--task {t.name} for {h.reason}" for t, h in guesses)
+    raise AmbiguousModelError(
+        f"nothing in the file tells what the outputs are, and a guess may spoil them: give {choices}, or --task "
+        f"{last.name} to serve them as they are"
+    )
 
 
 def _layout(spec: Spec, head: Head) -> Layout | None:
@@ -134,10 +140,13 @@ def _interpretation(spec: Spec, task: Task, head: Head, model: Model) -> Interpr
 
 
 def image_input(model: Model) -> Tensor | None:
-    """Return the model's only input where it is a picture: NCHW or NHWC with 1 or 3 channels; else None."""
+    """Return the model's only input where it is a picture: NCHW or NHWC with 1 or 3 channels; else None.
+
+    One picture without a batch, [3, H, W], is returned as [1, 3, H, W]: see ``kit.inputs.one_picture``.
+    """
     if len(model.signature.inputs) != 1:
         return None
-    tensor = model.signature.inputs[0]
+    tensor = inputs.one_picture(model.signature) or model.signature.inputs[0]
     if len(tensor.shape) != 4 or (tensor.shape[1] not in _CHANNELS and tensor.shape[3] not in _CHANNELS):
         return None
     if tensor.dtype is DataType.UINT8:
@@ -187,7 +196,8 @@ def _prepend(network: onnx.ModelProto, model: Model, meaning: Interpretation) ->
     """Put normalisation and layout in front, or only restore the input's name where it takes frames already."""
     import onnx.compose
 
-    image = model.signature.inputs[0]
+    image = image_input(model)
+    assert image is not None
     frames = onnx.parser.parse_model(_frames_graph(model, image, meaning))
     frames = onnx.compose.add_prefix(frames, "frames/", rename_inputs=False)
     frames.graph.input[0].name = image.name
@@ -202,6 +212,7 @@ def _frames_graph(model: Model, image: Tensor, meaning: Interpretation) -> str:
     height, width, channels = (rest[1], rest[2], rest[0]) if channels_first(image) else rest
     frame = _dims(batch, height, width, channels)
     pixels = _dims(*image.shape) if not channels_first(image) else _dims(batch, channels, height, width)
+    flat = len(model.signature.inputs[0].shape) == 3
     steps, last = [], "frame"
     if meaning.color == "bgr" and channels == 3:
         steps += ["reverse = Constant <value = int64[3] {2, 1, 0}> ()", f"bgr = Gather <axis = 3> ({last}, reverse)"]
@@ -216,6 +227,9 @@ def _frames_graph(model: Model, image: Tensor, meaning: Interpretation) -> str:
     else:
         element = "float" if image.dtype is DataType.FP32 else "float16"
         steps, last = [*steps, f"typed = Cast <to = {_ELEMENT[image.dtype]}> ({last})"], "typed"
+    if flat:
+        steps += ["no_batch = Constant <value = int64[1] {0}> ()", f"picture = Squeeze ({last}, no_batch)"]
+        pixels, last = pixels.partition(", ")[2], "picture"
     body = "\n".join([*steps, f"pixels = Identity ({last})"])
     return f"""
         <ir_version: {model.ir_version}, opset_import: ["": {model.opset}]>

@@ -310,11 +310,14 @@ class TargetFileError(KitError):
     listed = True
 
 
-def of_system(error: OSError) -> KitError | None:
+def of_system(error: Exception) -> KitError | None:
     """Return what an error of the operating system is to a user, wherever it arises; None for a fault of ours."""
+    if isinstance(error, MemoryError):
+        reason = str(error) or "the system gave none"
+        return OutOfMemoryError(f"not enough memory ({reason}); lower --max-batch-size, or use a larger machine")
     if isinstance(error, PermissionError) and error.filename is not None:
         return NotWritableError(f"{error.filename}: permission denied; ask for it, or choose another place")
-    if error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return DiskFullError("no space left for the output or for temporary files; free some, or set TMPDIR")
     return None
 

@@ -50,9 +50,11 @@ class Evidence:
 
     @property
     def picture(self) -> Tensor | None:
-        """The only input, where it has four dimensions."""
+        """The only input, where it has four dimensions, or is one picture [3, H, W]: then as [1, 3, H, W]."""
         taken = self.model.signature.inputs
-        return taken[0] if len(taken) == 1 and len(taken[0].shape) == 4 else None
+        if len(taken) == 1 and len(taken[0].shape) == 4:
+            return taken[0]
+        return inputs.one_picture(self.model.signature)
 
     @property
     def frame(self) -> tuple[int, int] | None:

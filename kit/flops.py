@@ -13,6 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kit import quiet
+from kit.errors import UnsupportedModelError
+
 if TYPE_CHECKING:
     import onnx
 
@@ -34,10 +37,19 @@ class Cost:
 
 
 def count(model: onnx.ModelProto, inputs: Shapes) -> Cost:
-    """Return what one run costs with inputs of these shapes, without free dimensions: one picture, say."""
+    """Return what one run costs with inputs of these shapes, without free dimensions: one picture, say.
+
+    Where ONNX's own inference stops, ONNX Runtime is asked, if there are operators of its own, and then onnxsim, which
+    computes what depends on shapes alone.
+    """
     proto = _fixed(model, inputs)
-    cost = _sum(proto)
-    return _sum(_folded(proto)) if cost.macs is None else cost
+    cost = _sum(proto, _shapes(proto))
+    if cost.macs is None and any(node.domain for node in proto.graph.node):
+        cost = _sum(proto, _shapes_of_onnxruntime(proto))
+    if cost.macs is None:
+        folded = _folded(proto)
+        cost = _sum(folded, _shapes(folded))
+    return cost
 
 
 def _fixed(model: onnx.ModelProto, inputs: Shapes) -> onnx.ModelProto:
@@ -67,15 +79,14 @@ def _folded(proto: onnx.ModelProto) -> onnx.ModelProto:
     import onnxsim
 
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), quiet.native_output():
             simpler: onnx.ModelProto = onnxsim.simplify(proto, check_n=0)[0]
     except (RuntimeError, ValueError):
         return proto
     return simpler
 
 
-def _sum(proto: onnx.ModelProto) -> Cost:
-    shapes = _shapes(proto)
+def _sum(proto: onnx.ModelProto, shapes: Shapes) -> Cost:
     total = 0
     for node in proto.graph.node:
         counted = _COUNTED.get(node.op_type)
@@ -102,8 +113,35 @@ def _shapes(proto: onnx.ModelProto) -> dict[str, Shape]:
     for value in (*graph.input, *graph.output, *graph.value_info):
         tensor = value.type.tensor_type
         if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
-            found[value.name] = tuple(d.dim_value for d in tensor.shape.dim)
+            found[value.name] = _sizes(value)
     return found
+
+
+def _shapes_of_onnxruntime(proto: onnx.ModelProto) -> dict[str, Shape]:
+    """Return the shapes that a session infers when it is asked for every tensor; nothing is run."""
+    import onnx
+
+    import kit.graph
+
+    opened = onnx.ModelProto()
+    opened.CopyFrom(proto)
+    given = {value.name for value in opened.graph.output}
+    made = [name for node in opened.graph.node for name in node.output if name and name not in given]
+    opened.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made)
+    try:
+        outputs = kit.graph.session(opened.SerializeToString(), threads=1, optimize=False).get_outputs()
+    except (UnsupportedModelError, ValueError):  # over 2 GB it is a ValueError
+        return {}
+    found = {t.name: tuple(t.dims) for t in proto.graph.initializer}
+    for value in (*proto.graph.input, *outputs):
+        shape = _sizes(value) if isinstance(value, onnx.ValueInfoProto) else tuple(value.shape)
+        if all(isinstance(size, int) for size in shape):
+            found[value.name] = shape
+    return found
+
+
+def _sizes(value: onnx.ValueInfoProto) -> Shape:
+    return tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
 
 
 class _UnknownShapeError(Exception):

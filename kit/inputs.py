@@ -161,6 +161,20 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> npt.NDArray[
     return np.asarray(canvas, dtype=np.uint8).reshape(height, width, channels)
 
 
+def one_picture(signature: Signature) -> Tensor | None:
+    """Return the only input as [1, 3, H, W] where it is one picture [3, H, W] whose answers are lists; else None.
+
+    So torchvision's detectors are exported. A batch of three of something else gives three of something.
+    """
+    if len(signature.inputs) != 1 or not signature.outputs:
+        return None
+    tensor = signature.inputs[0]
+    lists = all(t.shape and t.shape[0] == -1 for t in signature.outputs)
+    if not lists or not tensor.dtype.is_float or len(tensor.shape) != 3 or tensor.shape[0] != 3:
+        return None
+    return replace(tensor, shape=(1, *tensor.shape))
+
+
 def to_native(frames: dict[str, Array], native: Signature, meaning: Interpretation) -> dict[str, Array]:
     """Do in numpy what ``kit.contract`` puts in front of the network: frames to its own input."""
     import numpy as np
@@ -175,7 +189,9 @@ def to_native(frames: dict[str, Array], native: Signature, meaning: Interpretati
     factor = np.asarray([normal.scale / s for s in normal.std], np.float32)
     offset = np.asarray([-m / s for m, s in zip(normal.mean, normal.std, strict=True)], np.float32)
     values = pixels.astype(np.float32) * factor[: pixels.shape[3]] + offset[: pixels.shape[3]]
-    if target.shape[1] == pixels.shape[3]:
+    if len(target.shape) == 3:
+        values = values[0].transpose(2, 0, 1)
+    elif target.shape[1] == pixels.shape[3]:
         values = values.transpose(0, 3, 1, 2)
     return {name: np.ascontiguousarray(values).astype(target.dtype.numpy_name)}
 

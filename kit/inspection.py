@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import anatomy, contract, flops, labels, simplify, sources, tasks
+from kit import anatomy, contract, flops, heads, labels, simplify, sources, tasks
 from kit.anatomy import Anatomy, Weights
 from kit.errors import SourceError, StageError, UnsupportedModelError
 from kit.flops import Cost
@@ -70,6 +70,8 @@ def inspect(spec: Spec, input_shape: tuple[int, ...] | None = None) -> Inspectio
     """
     if spec.task is not None:
         tasks.get(spec.task)
+    if spec.head is not None:
+        heads.parse(spec.head)
     source = sources.resolve(spec.source)
     source.fingerprint(spec.source)
     written = _as_written(spec.source)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from kit import batching, sources, summary
+from kit import batching, simplify, sources, summary
 from kit.cache import Key
 from kit.errors import SourceChangedError
 from kit.sources.interface import Loaded
@@ -57,6 +57,19 @@ def make_batch_variable(loaded: Loaded, stages: Stages) -> Loaded:
     )
     parts = None if reference is None else batching.in_parts(reference, size)
     return _told(stages, replace(loaded, model=made, reference=parts))
+
+
+def simplified(original: Model, stages: Stages) -> Model:
+    """Return the network with what its exporter left behind taken out."""
+    network = stages.cached(
+        Key(stage="simplify", inputs=(original.digest,), tools=("onnxsim", "onnx", "onnxruntime")),
+        Model,
+        lambda folder: simplify.simplify(original, folder),
+        summary.size,
+    )
+    for note in network.notes:
+        stages.progress.note(note)
+    return network
 
 
 def _told(stages: Stages, loaded: Loaded) -> Loaded:

@@ -178,14 +178,7 @@ def _expect_questions(plan: _Plan, standby: Standby) -> None:
 def _convert(plan: _Plan, loaded: Loaded) -> Graphs:
     """Simplify the network, decide what it means, put the contract around it."""
     stages, original = plan.stages, loaded.model
-    network = stages.cached(
-        Key(stage="simplify", inputs=(original.digest,), tools=("onnxsim", *_GRAPH_TOOLS)),
-        Model,
-        lambda folder: simplify.simplify(original, folder),
-        summary.size,
-    )
-    for note in network.notes:
-        stages.progress.note(note)
+    network = loading.simplified(original, stages)
     meaning = stages.cached(
         Key(stage="interpret", inputs=(network.digest,), parameters=_meaning_parameters(plan.spec)),
         Interpretation,

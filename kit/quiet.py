@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ def native_output() -> Iterator[None]:
                 os.dup2(nothing, stream)
         yield
     finally:
+        ctypes.CDLL(None).fflush(None)  # what C still holds is theirs too
         os.close(nothing)
         for stream, before in kept.items():
             os.dup2(before, stream)

@@ -1,4 +1,4 @@
-"""What a model is, without making anything of it: the first stages of the pipeline, for ``kit init``."""
+"""What a model is taken for, without making anything of it: the first stages of the pipeline, for ``kit init``."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit import contract, simplify, sources
+from kit import contract, loading
+from kit.cache import Cache
+from kit.progress import Progress
+from kit.stages import Stages
 from kit.types import Interpretation, Model, Spec
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recognised:
-    """The network as its source gives it, and what its outputs were taken to mean."""
+    """The network as its source gives it, and what its outputs were taken to mean. ``network`` is simpler."""
 
     model: Model
+    network: Model
     meaning: Interpretation
 
 
-def recognise(spec: Spec, input_shape: tuple[int, ...] | None) -> Recognised:
-    """Read a model and interpret it as ``kit generate`` does. Raises a ``KitError``."""
-    source = sources.resolve(spec.source)
-    if not Path(spec.source).exists():
-        source.fingerprint(spec.source)  # says what is there instead
-    with tempfile.TemporaryDirectory(prefix="kit-") as name:
-        loaded, simplified = Path(name, "loaded"), Path(name, "simplified")
-        loaded.mkdir()
-        simplified.mkdir()
-        model = source.load(spec.source, loaded, input_shape).model
-        network = simplify.simplify(model, simplified)
-        return Recognised(model=model, meaning=contract.interpret(spec, network))
+def recognise(spec: Spec, input_shape: tuple[int, ...] | None, progress: Progress) -> Recognised:
+    """Read a model and interpret it as ``kit generate`` does; what that made before is used. Raises a ``KitError``."""
+    stages = Stages(cache=Cache(), progress=progress)
+    with stages.cache.in_use(), tempfile.TemporaryDirectory(prefix="kit-") as scratch:
+        loaded = loading.load(spec, input_shape, stages, Path(scratch), lambda: None)
+        model = loading.make_batch_variable(loaded, stages).model
+        network = loading.simplified(model, stages)
+        return Recognised(model=model, network=network, meaning=contract.interpret(spec, network))

@@ -76,8 +76,8 @@ def attempt(job: Job, progress: Progress) -> Outcome:
 
 
 def _failure(error: Exception) -> Failure:
-    known = of_system(error) if isinstance(error, OSError) else error
-    if isinstance(known, KitError):
+    known = error if isinstance(error, KitError) else of_system(error)
+    if known is not None:
         return Failure(message=str(known), exit_code=known.exit_code)
     message = f"a fault of kit: {type(error).__name__}: {error}"
     return Failure(message=message, exit_code=1, trace=traceback.format_exc())

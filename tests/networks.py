@@ -20,8 +20,9 @@ _WIDE = 8
 class Net:
     """A graph that grows by one operator at a time; each returns the name of its result."""
 
-    def __init__(self, seed: int = 0, opset: int = 17, batch: int | str = models.BATCH) -> None:
+    def __init__(self, seed: int = 0, opset: int = 17, batch: int | str = models.BATCH, flat: bool = False) -> None:
         self.chance = np.random.default_rng(seed)
+        self.flat = flat
         self.opset, self.batch = opset, batch
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[TensorProto] = []
@@ -46,9 +47,12 @@ class Net:
         bias = self.value(self.chance.normal(shift, 0.3 * spread, to))
         return str(self.op("Conv", x, weight, bias, strides=[stride, stride]))
 
-    def features(self, largest: float = 1.0) -> list[str]:
+    def features(self, largest: float = 1.0, *, resized: bool = False) -> list[str]:
         """Three maps of strides 8, 16 and 32, of pixels up to ``largest``."""
-        first = self.op("Relu", self.conv("images", 3, _WIDE, 8, 3.0 / largest))
+        x = "images"
+        if resized:
+            x = self.op("Resize", x, "", "", self.sizes(1, 3, HEIGHT, WIDTH), mode="linear")
+        first = self.op("Relu", self.conv(x, 3, _WIDE, 8, 3.0 / largest))
         second = self.op("Relu", self.conv(first, _WIDE, _WIDE, 2))
         return [first, second, self.op("Relu", self.conv(second, _WIDE, _WIDE, 2))]
 
@@ -69,10 +73,14 @@ class Net:
         for name, (tensor, _) in outputs.items():
             self.nodes.append(helper.make_node("Identity", [tensor], [name]))
         kinds = types or {}
+        given, shape = "images", [self.batch, 3, HEIGHT, WIDTH]
+        if self.flat:
+            given, shape = "picture", [3, "height", "width"]
+            self.nodes.insert(0, helper.make_node("Unsqueeze", ["picture", self.sizes(0)], ["images"]))
         graph = helper.make_graph(
             self.nodes,
             "network",
-            [helper.make_tensor_value_info("images", TensorProto.FLOAT, (self.batch, 3, HEIGHT, WIDTH))],
+            [helper.make_tensor_value_info(given, TensorProto.FLOAT, shape)],
             [helper.make_tensor_value_info(n, kinds.get(n, TensorProto.FLOAT), s) for n, (_, s) in outputs.items()],
             self.weights,
         )
@@ -121,16 +129,33 @@ def _yolov8_rows(net: Net, maps: list[str], classes: int) -> tuple[str, str]:
 
 def yolov8(
     classes: int = 5, *, metadata: dict[str, str] | None = None, seed: int = 0, opset: int = 17,
-    batch: int | str = models.BATCH, half: bool = False,
+    batch: int | str = models.BATCH, half: bool = False, free: bool = False,
 ) -> onnx.ModelProto:  # fmt: skip
-    """YOLOv8 and YOLO11, detection: [N, 4 + C, A]; ``half``: its outputs are FP16."""
+    """YOLOv8 and YOLO11, detection: [N, 4 + C, A]; ``half``: its outputs are FP16; ``free``: of any size, it says."""
     net = Net(seed, opset, batch)
     boxes, scores = _yolov8_rows(net, net.features(), classes)
     output = net.op("Concat", boxes, scores, axis=1)
     if half:
         output = net.op("Cast", output, to=TensorProto.FLOAT16)
+    if free:  # a shape that depends on pixels is known to nobody before
+        nothing = net.op("Cast", net.mul(net.op("ReduceMax", "images", keepdims=0), 0.0), to=TensorProto.INT64)
+        output = net.op("Reshape", output, net.op("Add", net.op("Shape", output), nothing))
     types = {"output0": TensorProto.FLOAT16} if half else None
-    return net.done({"output0": (output, (batch, 4 + classes, CELLS))}, metadata, types)
+    shape = (batch, "rows", "anchors") if free else (batch, 4 + classes, CELLS)
+    return net.done({"output0": (output, shape)}, metadata, types)
+
+
+def turned(classes: int = 5, *, objectness: bool = False, metadata: dict[str, str] | None = None) -> onnx.ModelProto:
+    """YOLOv8 with its anchors first, [N, A, 4 + C]; with ``objectness``, all ones, YOLOv6: [N, A, 5 + C]."""
+    net = Net()
+    boxes, scores = _yolov8_rows(net, net.features(), classes)
+    parts = [net.op("Transpose", part, perm=[0, 2, 1]) for part in (boxes, scores)]
+    if objectness:
+        first = net.op("Shape", net.op("Slice", boxes, net.sizes(0), net.sizes(1), net.sizes(1)))
+        ones = net.op("Transpose", net.op("Expand", net.value([[[1.0]]]), first), perm=[0, 2, 1])
+        parts.insert(1, ones)
+    columns = (5 if objectness else 4) + classes
+    return net.done({"outputs": (net.op("Concat", *parts, axis=2), (net.batch, CELLS, columns))}, metadata)
 
 
 def _keypoint_rows(net: Net, maps: list[str], count: int, numbers: int) -> str:
@@ -323,10 +348,14 @@ def ssd(
     )
 
 
-def torchvision(*, seed: int = 0, batch: int | str = 1) -> onnx.ModelProto:
-    """torchvision's detectors: boxes [K, 4], labels [K], scores [K] of one picture, after NMS."""
-    net = Net(seed, batch=batch)
-    boxes, scores = _yolov8_rows(net, net.features(), 3)
+def torchvision(*, seed: int = 0, batch: int | str = 1, flat: bool = False) -> onnx.ModelProto:
+    """torchvision's detectors: boxes [K, 4], labels [K], scores [K] of one picture, after NMS.
+
+    ``flat``: the picture is [3, H, W], of any size: it is resized inside, as torchvision does.
+    """
+    net = Net(seed, batch=batch, flat=flat)
+    maps = net.features(resized=flat)
+    boxes, scores = _yolov8_rows(net, maps, 3)
     middle, size = net.split(boxes, 1, 2, 2)
     half = net.mul(size, 0.5)
     corners = net.op("Concat", net.op("Sub", middle, half), net.op("Add", middle, half), axis=1)

@@ -149,3 +149,18 @@ class TestOnATerminal:
         assert screen.count("\x1b[?25l") == screen.count("\x1b[?25h") > 0
         assert "published" in screen
         assert "\x1b[31mNOT VERIFIED" in screen
+
+
+@pytest.mark.parametrize("command", [["inspect"], ["generate", "--no-verify", "--output", "out"]])
+def test_names_in_a_model_do_not_act_on_the_terminal(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    name = "\x1b[2J\x1b[31mred"
+    shape = (models.BATCH, 2)
+    model = models.build([models.node("Relu", name, "y")], [(name, models.FLOAT, shape)], [("y", models.FLOAT, shape)])
+    models.save(model, tmp_path / "named.onnx")
+    monkeypatch.chdir(tmp_path)
+    assert kit.cli.run([*command, "named.onnx"]) == 0
+    out, err = capfd.readouterr()
+    assert "\x1b" not in out + err
+    assert r"\x1b[2J\x1b[31mred" in out + err

@@ -98,6 +98,32 @@ def test_shapes_that_depend_on_shapes_are_followed() -> None:
     assert flops.count(proto, {"x": (4, 3, 2, 2)}).macs == 4 * 12 * 5
 
 
+def test_of_onnx_runtimes_own_quantised_operators_is_that_of_the_network_before(tmp_path: Path) -> None:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+
+    class Pictures(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.left = 2
+
+        def get_next(self) -> dict[str, np.ndarray] | None:  # type: ignore[type-arg]
+            self.left -= 1
+            return {"x": np.random.default_rng(self.left).random((1, 3, 8, 8), np.float32)} if self.left >= 0 else None
+
+    weights = {"w": np.ones((4, 3, 3, 3), np.float32), "v": np.ones((4, 4, 1, 1), np.float32)}
+    proto = models.build(
+        [node("Conv", "x w", "a"), node("Sigmoid", "a", "s"), node("Mul", "a s", "m"), node("Conv", "m v", "y")],
+        [("x", models.FLOAT, ("n", 3, 8, 8))],
+        [("y", models.FLOAT, ("n", 4, 6, 6))],
+        weights,
+    )
+    models.save(proto, tmp_path / "m.onnx")
+    quantize_static(tmp_path / "m.onnx", tmp_path / "q.onnx", Pictures(), quant_format=QuantFormat.QOperator)
+    quantised = onnx.load(str(tmp_path / "q.onnx"))
+    assert {n.op_type for n in quantised.graph.node} >= {"QLinearConv", "QLinearSigmoid", "QLinearMul"}
+    shapes = {"x": (1, 3, 8, 8)}
+    assert flops.count(quantised, shapes).macs == flops.count(proto, shapes).macs == 4 * 36 * 27 + 4 * 36 * 4
+
+
 def test_what_cannot_be_counted_is_named() -> None:
     inner = models.build([node("Relu", "x", "z")], [], [("z", models.FLOAT, (1,))]).graph
     branch = onnx.helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)

@@ -34,8 +34,8 @@ answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 import kit.cli
 for line in sys.stdin:
-    path, task = json.loads(line)
-    code = kit.cli.run(["generate", path, "--no-verify", "--quiet", "--output", "out", *task])
+    command, path, more = json.loads(line)
+    code = kit.cli.run([command, path, *more])
     sys.stdout.flush(); sys.stderr.flush()
     published = os.path.exists("out/model")
     shutil.rmtree("out", ignore_errors=True)
@@ -53,8 +53,8 @@ class Worker:
         self._said = folder / "said.txt"
         self._said.touch()
 
-    def ask(self, data: bytes, *arguments: str) -> tuple[int | None, bool, str]:
-        """Return exit code (None: the process ended or took too long), whether it published, and what it said."""
+    def ask(self, command: str, data: bytes, *arguments: str) -> tuple[int | None, bool, str]:
+        """Return exit code (None: the process ended or took too long), whether it published, and what it printed."""
         process = self._running()
         path = self._folder / "model.onnx"
         path.write_bytes(data)
@@ -64,7 +64,7 @@ class Worker:
         late = threading.Timer(LIMIT_S, process.kill)
         late.start()
         try:
-            process.stdin.write(json.dumps([str(path), arguments]) + "\n")
+            process.stdin.write(json.dumps([command, str(path), arguments]) + "\n")
             process.stdin.flush()
             answer = process.stdout.readline()
         finally:
@@ -120,7 +120,7 @@ def searched(examples: int) -> Any:
 
 
 def require_one_line(worker: Worker, data: bytes, *arguments: str) -> None:
-    code, published, said = worker.ask(data, *arguments)
+    code, published, said = worker.ask("generate", data, "--no-verify", "--quiet", "--output", "out", *arguments)
     lines = said.splitlines()
     assert code in EXPECTED, (code, said)
     assert [line[:5] for line in lines] == ([] if code == 0 else ["kit: "]), (code, said)
@@ -138,3 +138,12 @@ def test_damaged_bytes(worker: Worker, data: bytes) -> None:
 @given(data=mutations.graphs(), native=st.booleans())
 def test_senseless_graphs(worker: Worker, data: bytes, *, native: bool) -> None:
     require_one_line(worker, data, *(("--contract", "native") if native else ()))
+
+
+@searched(100)
+@given(data=mutations.graphs() | mutations.files())
+def test_inspect(worker: Worker, data: bytes) -> None:
+    code, _, said = worker.ask("inspect", data)
+    assert code in EXPECTED, (code, said)
+    assert all(line.isprintable() for line in said.splitlines()), said
+    assert code == 0 or said.startswith("kit: "), (code, said)

@@ -19,7 +19,7 @@ import click
 from kit import __version__
 from kit.cli import _signals
 from kit.cli._text import printable
-from kit.errors import KitError, OutOfMemoryError, of_system, suggestion
+from kit.errors import KitError, of_system, suggestion
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
@@ -125,10 +125,7 @@ def _told(error: BaseException) -> int:
     if isinstance(error, KitError):
         print(f"kit: {printable(str(error)) if error.listed else _one_line(str(error))}", file=sys.stderr)
         return error.exit_code
-    if isinstance(error, MemoryError):
-        reason = str(error) or "the system gave none"
-        return _told(OutOfMemoryError(f"not enough memory ({reason}); lower --max-batch-size, or use a larger machine"))
-    if isinstance(error, PermissionError) and (known := of_system(error)) is not None:
+    if isinstance(error, (MemoryError, PermissionError)) and (known := of_system(error)) is not None:
         print(f"kit: {known}", file=sys.stderr)
         return known.exit_code
     if isinstance(error, (OSError, SystemExit)):

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from kit.batch import Crew
 from kit.cli._display import MARK, STAGE_WIDTH, WORDS
+from kit.cli._text import printable
 from kit.jobs import Job, Outcome
 from kit.pipeline import Result
 from kit.worker import Done
@@ -78,11 +79,11 @@ class Board:
         line = self._named(name)
         line.append(f"{event.stage:{STAGE_WIDTH}s}", style="bold")
         line.append("  cached " if event.cached else f"{event.seconds:6.1f} s ", style="dim")
-        self._console.print(line.append(f" {event.result}"))
+        self._console.print(line.append(f" {printable(event.result)}"))
 
     def note(self, name: str, text: str) -> None:
         """Print a remark."""
-        self._console.print(self._named(name).append(text, style="yellow"))
+        self._console.print(self._named(name).append(printable(text), style="yellow"))
 
     def ended(self, outcome: Outcome, seconds: float) -> None:
         """Print what became of a model."""
@@ -93,7 +94,9 @@ class Board:
             verb = "published" if outcome.result.entry.changed else "unchanged"
             line.append(f"{verb} version {outcome.result.entry.version} in {seconds:.1f} s", style="green")
         elif outcome.failure is not None:
-            line.append(f"failed after {seconds:.1f} s: {' '.join(outcome.failure.message.split())}", style="red")
+            line.append(
+                f"failed after {seconds:.1f} s: {printable(' '.join(outcome.failure.message.split()))}", style="red"
+            )
         self._console.print(line)
 
     def summary(self, outcomes: Sequence[Outcome], seconds: float) -> None:

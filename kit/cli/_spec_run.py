@@ -15,6 +15,7 @@ from kit import batch, machine, spec, worker
 from kit.cli import _options
 from kit.cli._board import Board
 from kit.cli._display import Display, result_lines
+from kit.cli._text import printable
 from kit.jobs import Job, Outcome
 from kit.specfile import plan
 from kit.specfile.plan import Override
@@ -39,7 +40,7 @@ def run(context: click.Context, *, workers: int | None, quiet: bool, as_json: bo
     failures = [(o.name, o.failure) for o in outcomes if o.failure is not None]
     for name, failure in failures:
         where = f"{name}: " if len(jobs) > 1 else ""
-        print(f"{failure.trace}kit: {where}{' '.join(failure.message.split())}", file=sys.stderr)
+        print(f"{failure.trace}kit: {where}{printable(' '.join(failure.message.split()))}", file=sys.stderr)
     return failures[0][1].exit_code if failures else 0
 
 

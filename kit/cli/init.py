@@ -21,6 +21,7 @@ from kit.cli import _options
 @click.option("--head", metavar="NAME", help="A detector's layout of outputs.  [default: recognised]")
 @click.option("--contract", type=click.Choice(["served", "native"]),
               help="native: the model's own tensors.  [default: served]")  # fmt: skip
+@click.option("--weights", metavar="FILE", help="Weights for package.module:callable or timm:NAME.")
 @click.option("--input-shape", metavar="CxHxW", help="What a PyTorch model takes, without the batch: 3x640x640.")
 @_options.target_folders
 def command(model: str, output: str, *, force: bool, input_shape: str | None, **given: Any) -> None:
@@ -34,10 +35,12 @@ def command(model: str, output: str, *, force: bool, input_shape: str | None, **
     from pathlib import Path
 
     from kit import initial, spec
+    from kit.cli._display import Display
 
     wish = initial.Wish(source=model, input_shape=spec.parse_shape(input_shape), **given)
-    if output == "-":
-        sys.stdout.write(initial.text(wish, Path()))
-        return
-    initial.write(wish, Path(output), force=force)
+    with Display(quiet=not sys.stderr.isatty()) as display:
+        if output == "-":
+            sys.stdout.write(initial.text(wish, Path(), display))
+            return
+        initial.write(wish, Path(output), display, force=force)
     print(f"wrote {output}; look at it, then: kit generate {shlex.quote(output)}", file=sys.stderr)

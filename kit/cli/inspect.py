@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import groupby
 
 import click
 from rich.console import Console, Group
@@ -11,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from kit import labels
+from kit.anatomy import Custom
 from kit.cli import _options
+from kit.cli._text import printable
 from kit.inspection import Inspection
 
 _LABEL_WIDTH = 11
@@ -25,13 +28,14 @@ _UNITS = ("", "K", "M", "G", "T")
 @click.command()
 @click.argument("source")
 @click.option("--task", metavar="NAME", help="What the outputs mean.  [default: recognised from the model]")
+@click.option("--head", metavar="NAME", help="A detector's layout of outputs.  [default: recognised]")
 @click.option(
     "--input-shape",
     metavar="CxHxW",
     help="What a PyTorch model takes, or the size to count operations at where a model leaves it free: 3x640x640.",
 )
 @_options.as_json
-def command(source: str, *, task: str | None, input_shape: str | None, as_json: bool) -> None:
+def command(source: str, *, task: str | None, head: str | None, input_shape: str | None, as_json: bool) -> None:
     """Show what SOURCE is: tensors, operators, size and cost, its task, and what `kit generate` would put around it.
 
     Nothing is written. SOURCE is whatever `kit generate` takes.
@@ -44,7 +48,7 @@ def command(source: str, *, task: str | None, input_shape: str | None, as_json: 
     from kit.types import Spec
 
     shape = spec.parse_shape(input_shape)
-    asked = Spec(source=source, name="model", targets=(), task=task)
+    asked = Spec(source=source, name="model", targets=(), task=task, head=head)
     # To standard error, so that standard output stays for results.
     progress = Console(file=sys.stderr, quiet=as_json or not sys.stderr.isatty())
     with progress.status("reading ..."):
@@ -59,10 +63,9 @@ def command(source: str, *, task: str | None, input_shape: str | None, as_json: 
 def _lines(found: Inspection) -> Iterator[Text | Table]:
     graph = found.anatomy
     opsets = ", ".join(f"{'opset' if name == 'ai.onnx' else name} {version}" for name, version in graph.opsets.items())
-    yield Text.assemble((found.source, "bold"), f"  {found.size / 1e6:.1f} MB")
-    yield Text(
-        f"{found.kind}, IR {graph.ir_version}, {opsets}{', by ' + graph.producer if graph.producer else ''}", "dim"
-    )
+    yield Text.assemble((found.source, "bold"), f"  {_short(found.size)}B")
+    producer = f", by {graph.producer}" if graph.producer else ""
+    yield Text(printable(f"{found.kind}, IR {graph.ir_version}, {opsets}{producer}"), "dim")
     yield Text()
     yield _rows(_tensor_rows(found))
     yield Text()
@@ -71,7 +74,7 @@ def _lines(found: Inspection) -> Iterator[Text | Table]:
     yield _rows(_network_rows(found))
     yield _operators(found)
     if found.problem is not None:
-        yield Text.assemble(("\nkit generate would refuse it: ", "bold red"), found.problem)
+        yield Text.assemble(("\nkit generate would refuse it: ", "bold red"), printable(found.problem))
 
 
 def _rows(rows: Iterator[tuple[str, Text | str]]) -> Table:
@@ -80,7 +83,8 @@ def _rows(rows: Iterator[tuple[str, Text | str]]) -> Table:
     table.add_column(width=_LABEL_WIDTH, style="dim")
     table.add_column(overflow="fold")
     for label, value in rows:
-        table.add_row(label, value)
+        plain = str(value)
+        table.add_row(label, value if plain.isprintable() else Text(printable(plain)))
     return table
 
 
@@ -123,18 +127,22 @@ def _meaning_rows(found: Inspection) -> Iterator[tuple[str, Text | str]]:
 
 def _network_rows(found: Inspection) -> Iterator[tuple[str, Text | str]]:
     graph = found.anatomy
-    kinds = ", ".join(f"{_short(kind.count)} {kind.dtype} ({kind.size / 1e6:.1f} MB)" for kind in found.weights)
+    kinds = ", ".join(f"{_short(kind.count).strip()} {kind.dtype} ({_short(kind.size)}B)" for kind in found.weights)
     yield "weights", kinds or "none"
     if graph.external:
         yield "  beside it", ", ".join(graph.external)
     yield "cost", _cost(found)
     yield "quantised", graph.quantization or "no"
-    for number, custom in enumerate(graph.customs):
-        style = "yellow" if custom.served else "red"
-        name = f"{custom.domain or 'ai.onnx'}::{custom.name} {custom.count}"
-        yield "" if number else "custom", Text.assemble((name, style), f"  {custom.reason}")
+    for number, (reason, customs) in enumerate(groupby(sorted(graph.customs, key=_by_reason), key=_by_reason)):
+        some = list(customs)
+        names = ", ".join(f"{c.domain or 'ai.onnx'}::{c.name} {c.count}" for c in some)
+        yield "" if number else "custom", Text.assemble((names, "yellow" if some[0].served else "red"), f"  {reason}")
     if graph.functions:
         yield "functions", ", ".join(graph.functions)
+
+
+def _by_reason(custom: Custom) -> str:
+    return custom.reason
 
 
 def _cost(found: Inspection) -> str:
@@ -157,8 +165,8 @@ def _operators(found: Inspection) -> Table:
     table.add_column(style="cyan")
     for number, operator in enumerate(shown):
         name = f"{operator.domain}::{operator.name}" if operator.domain else operator.name
-        label = f"{total} nodes" if number == 0 else ""
-        table.add_row(label, name, str(operator.count), "━" * max(1, round(_BAR * operator.count / most)))
+        label = "" if number else "1 node" if total == 1 else f"{total} nodes"
+        table.add_row(label, printable(name), str(operator.count), "━" * max(1, round(_BAR * operator.count / most)))
     if rest:
         table.add_row("", Text(f"and {len(rest)} more", "dim"), str(sum(o.count for o in rest)), "")
     return table

@@ -77,11 +77,13 @@ def fractions(boxes: npt.NDArray[np.generic]) -> bool:
 
 
 def centred(boxes: npt.NDArray[np.generic]) -> bool | None:
-    """Tell whether boxes [..., 4] are centre and size (else corners); None where they can be both, or neither."""
+    """Tell whether boxes [..., 4] are centre and size (else corners); None where they are neither, or few differ."""
     wide = boxes.astype(np.float64).reshape(-1, 4)
-    if len(wide) < _FEWEST_BOXES or not np.isfinite(wide).all():
+    if not np.isfinite(wide).all():
         return None
-    slack = _ROUNDING * max(1.0, float(np.abs(wide).max()))
+    slack = _ROUNDING * max(1.0, float(np.abs(wide).max(initial=0.0)))
+    if len(np.unique(np.round(wide / slack), axis=0)) < _FEWEST_BOXES:
+        return None
     sizes, corners = bool((wide[:, 2:] >= -slack).all()), bool((wide[:, 2:] >= wide[:, :2] - slack).all())
     # Corners of boxes on a frame have no negative numbers either; centres are seldom all nearer to 0 than their sizes.
     return False if corners else (True if sizes else None)
@@ -95,6 +97,11 @@ def dominant(scores: npt.NDArray[np.generic]) -> str | None:
         if len(flat) >= _FEWEST_BOXES and float((largest == column).mean()) > _MOST:
             return word
     return None
+
+
+def mostly_negative(logits: npt.NDArray[np.generic]) -> bool:
+    """Tell whether nearly no row of logits [..., C] has one above 0."""
+    return logits.size > 0 and float((logits.max(axis=-1) < 0).mean()) > _MOST
 
 
 def spread(centre: npt.NDArray[np.generic], size: npt.NDArray[np.generic], frame: tuple[int, int]) -> bool:

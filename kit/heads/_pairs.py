@@ -89,12 +89,17 @@ def unit(values: Array | None, asked: tuple[str, ...], usual: str) -> str:
     return "fractions" if _arrays.fractions(values) else "pixels"
 
 
-def form(values: Array | None, asked: tuple[str, ...]) -> str | None:
-    """Return whether boxes are centres and sizes or corners: as asked, else by their values; None for neither."""
+def form(values: Array | None, asked: tuple[str, ...], made_by: str = "") -> str | None:
+    """Return whether boxes are centres and sizes or corners: as asked, else by their values; None for neither.
+
+    What a sigmoid makes are centres and sizes: corners of it would be in no order.
+    """
     from kit.heads import _arrays
 
     if said := next((word for word in asked if word in FORMS), None):
         return said
+    if made_by == "Sigmoid":
+        return "centres"
     seen = None if values is None else _arrays.centred(values)
     return None if seen is None else ("centres" if seen else "corners")
 

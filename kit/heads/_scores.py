@@ -56,10 +56,12 @@ def _kind(seen: Evidence, index: int, values: Array | None, columns: int, usual:
         return Scores(words=("sigmoid", "no-background"), why="")
     if seen.named_classes == columns - 1:
         return Scores(words=("softmax", usual), why="")
-    if _BY_SIGMOID & seen.operators(index):
+    refined = any(_BY_SIGMOID & seen.operators(position) for position in range(len(seen.outputs)))
+    if refined or (values is not None and _arrays.mostly_negative(values)):
         return Scores(words=("sigmoid", "no-background"), why="")
-    if values is not None and (ground := _arrays.dominant(values)) is not None:
-        return Scores(words=("softmax", ground), why="")
+    # Where nothing is seen, a softmax has one large logit, that of its background; sigmoids have none.
+    if values is not None and _arrays.dominant(values) == usual:
+        return Scores(words=("softmax", usual), why="")
     both = (("sigmoid", "no-background"), ("softmax", usual))
     return Scores(words=both[0], why="", rivals=both)
 

@@ -20,7 +20,6 @@ class Detections:
 
     name = "detections"
     suppress = False
-    anchor_axis = -2
     words = (_pairs.UNITS,)
 
     def recognise(self, seen: Evidence, asked: tuple[str, ...] | None) -> Reading | None:
@@ -43,6 +42,10 @@ class Detections:
             reason=f"boxes [{batch}K, 4], scores [{batch}K] and labels [{batch}K] of detections, as torchvision has; "
             f"boxes are in {unit}; labels are served as they are{_outputs.ignored(seen, found)}",
         )
+
+    def anchor_axis(self, layout: Layout) -> int:  # noqa: ARG002
+        """The last but one of the boxes."""
+        return -2
 
     def expects(self) -> str:
         """Three outputs."""

@@ -23,13 +23,16 @@ class Detr:
 
     name = "detr"
     suppress = False
-    anchor_axis = 1
     words = (_pairs.UNITS, _pairs.FORMS, _scores.KINDS, _scores.BACKGROUNDS)
 
     def recognise(self, seen: Evidence, asked: tuple[str, ...] | None) -> Reading | None:
         """By boxes that are centres and sizes in fractions of the frame, of no more than 1500 rows."""
         pair = _pairs.find(seen)
         return _from_one(seen, asked) if pair is None else _from_two(seen, pair, asked)
+
+    def anchor_axis(self, layout: Layout) -> int:  # noqa: ARG002
+        """The first after the batch."""
+        return 1
 
     def expects(self) -> str:
         """Two outputs, or one."""
@@ -52,7 +55,10 @@ class Detr:
 
 def _from_two(seen: Evidence, pair: _pairs.Pair, asked: tuple[str, ...] | None) -> Reading | None:
     said = asked or ()
-    form, unit = _pairs.form(pair.box_values, said), _pairs.unit(pair.box_values, said, "fractions")
+    form, unit = (
+        _pairs.form(pair.box_values, said, seen.ending(pair.boxes)),
+        _pairs.unit(pair.box_values, said, "fractions"),
+    )
     queries = seen.outputs[pair.boxes].shape[1]
     if asked is None and (form != "centres" or queries > _MOST_QUERIES):
         return None

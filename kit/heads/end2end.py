@@ -24,7 +24,6 @@ class End2End:
 
     name = "end2end"
     suppress = False
-    anchor_axis = 1
     words = (_pairs.UNITS, _pairs.FORMS)
 
     def recognise(self, seen: Evidence, asked: tuple[str, ...] | None) -> Reading | None:
@@ -53,6 +52,10 @@ class End2End:
             reason=f"{shape} of chosen boxes, scores and classes, as YOLOv10, YOLO26 and exports with NMS have; boxes "
             f"are {_pairs.say(words)}{_outputs.ignored(seen, layout.outputs)}",
         )  # fmt: skip
+
+    def anchor_axis(self, layout: Layout) -> int:  # noqa: ARG002
+        """The first after the batch."""
+        return 1
 
     def expects(self) -> str:
         """One output of detections."""

@@ -48,14 +48,12 @@ class Decoded:
 class DetectorHead(Protocol):
     """One layout of a detector's outputs.
 
-    ``suppress`` tells whether boxes of one object are many, so that NMS chooses. ``anchor_axis`` is the dimension of
-    the first output read that counts boxes. ``words`` are groups of variations,
+    ``suppress`` tells whether boxes of one object are many, so that NMS chooses. ``words`` are groups of variations,
     of which each has one: ``--head NAME,WORD`` says which.
     """
 
     name: str
     suppress: bool
-    anchor_axis: int
     words: tuple[tuple[str, ...], ...]
 
     def recognise(self, seen: Evidence, asked: tuple[str, ...] | None) -> Reading | None:
@@ -63,6 +61,9 @@ class DetectorHead(Protocol):
 
         ``asked`` are the words of a user who names this head: then only the shapes must fit.
         """
+
+    def anchor_axis(self, layout: Layout) -> int:
+        """Return the dimension of the first output read that counts boxes."""
 
     def expects(self) -> str:
         """Say in a phrase what outputs this head has, for messages."""

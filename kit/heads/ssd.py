@@ -17,7 +17,6 @@ class Ssd:
 
     name = "ssd"
     suppress = True
-    anchor_axis = 1
     words = (_pairs.UNITS, _pairs.FORMS, _scores.KINDS, _scores.BACKGROUNDS)
 
     def recognise(self, seen: Evidence, asked: tuple[str, ...] | None) -> Reading | None:
@@ -26,7 +25,10 @@ class Ssd:
         if pair is None:
             return None
         said = asked or ()
-        form, unit = _pairs.form(pair.box_values, said), _pairs.unit(pair.box_values, said, "pixels")
+        form, unit = (
+            _pairs.form(pair.box_values, said, seen.ending(pair.boxes)),
+            _pairs.unit(pair.box_values, said, "pixels"),
+        )
         if asked is None and form != "corners":
             return None
         scores = _scores.read(seen, pair.scores, pair.score_values, pair.columns, said, "background-first")
@@ -44,6 +46,10 @@ class Ssd:
             f"{scores.why}{_outputs.ignored(seen, layout.outputs)}",
             rivals=tuple(f"ssd,{','.join(words)}" for words in scores.rivals),
         )  # fmt: skip
+
+    def anchor_axis(self, layout: Layout) -> int:  # noqa: ARG002
+        """The first after the batch."""
+        return 1
 
     def expects(self) -> str:
         """Two outputs."""

@@ -11,15 +11,12 @@ from kit.heads import _objectness, _outputs
 from kit.heads.interface import Array, Decoded, Reading
 from kit.types import Certainty, Interpretation, Layout, Model
 
-_SIGMOID_BOX = "Sigmoid"
-
 
 class Yolov5:
     """Rows with objectness, boxes in pixels."""
 
     name = "yolov5"
     suppress = True
-    anchor_axis = 1
     words = (("pixels", "fractions"),)
 
     def recognise(self, seen: Evidence, asked: tuple[str, ...] | None) -> Reading | None:
@@ -28,7 +25,7 @@ class Yolov5:
         if rows is None:
             return None
         classes = rows.shape[2] - _objectness.BEFORE_CLASSES
-        certainty, why = (Certainty.CERTAIN, "as you say") if asked is not None else _certainty(seen)
+        certainty, why = (Certainty.CERTAIN, "as you say") if asked is not None else _certainty(seen, classes)
         if certainty is None:
             return None
         layout = Layout(frame=seen.frame, words=asked or ())
@@ -38,7 +35,12 @@ class Yolov5:
         return Reading(
             layout=layout, class_count=classes, certainty=certainty,
             reason=f"{shape} as YOLOv5 and YOLOv7 have: {why}{_outputs.ignored(seen, (0,))}",
+            rivals=("yolov5", "yolov8,anchors-first") if certainty is Certainty.UNSURE else (),
         )  # fmt: skip
+
+    def anchor_axis(self, layout: Layout) -> int:  # noqa: ARG002
+        """The first after the batch."""
+        return 1
 
     def expects(self) -> str:
         """One output, anchors first."""
@@ -71,7 +73,7 @@ def _factor(layout: Layout | None) -> tuple[float, float] | None:
     return float(layout.frame[1]), float(layout.frame[0])
 
 
-def _certainty(seen: Evidence) -> tuple[Certainty | None, str]:
+def _certainty(seen: Evidence, classes: int) -> tuple[Certainty | None, str]:
     from kit.heads import _arrays
 
     rows, size = _objectness.rows(seen), seen.sampled_frame
@@ -83,10 +85,19 @@ def _certainty(seen: Evidence) -> tuple[Certainty | None, str]:
         return None, ""
     if "Exp" in seen.operators(0) and _objectness.per_cell(seen) == 1:
         return None, ""  # YOLOX's sizes are powers, and its cells have one anchor each
-    told = ", as its metadata says" if _outputs.told(seen) == "detect" else ""
+    if seen.named_classes == classes + 1:
+        return None, ""  # there is no column for objectness
     if _objectness.per_cell(seen) == 3:
-        return Certainty.CERTAIN, f"pixels and probabilities, 3 anchors for each cell of strides 8, 16 and 32{told}"
-    return Certainty.LIKELY, f"its values are pixels and probabilities{told}"
+        return Certainty.CERTAIN, "pixels and probabilities, 3 anchors for each cell of strides 8, 16 and 32"
+    if seen.named_classes == classes or _has_objectness(seen, classes):
+        return Certainty.LIKELY, "its values are pixels and probabilities, the first one objectness"
+    return Certainty.UNSURE, "its values are pixels and probabilities, of which the first is objectness or a class"
+
+
+def _has_objectness(seen: Evidence, classes: int) -> bool:
+    """Tell whether one column between box and classes is made apart, as YOLOv6's column of ones is."""
+    sizes = [piece.size for piece in seen.pieces(0, _objectness.BEFORE_CLASSES + classes)]
+    return sizes[-2:] == [1, classes] or sizes[-1:] == [1 + classes]
 
 
 MEMBER = Yolov5()

@@ -20,7 +20,6 @@ class Yolox:
 
     name = "yolox"
     suppress = True
-    anchor_axis = 1
     words = (("raw-grid", "decoded"),)
 
     def recognise(self, seen: Evidence, asked: tuple[str, ...] | None) -> Reading | None:
@@ -39,6 +38,10 @@ class Yolox:
             reason=f"{shape} as YOLOX has: {why}{_outputs.ignored(seen, (0,))}", rivals=rivals,
             normalization=Normalization(scale=1.0), color="bgr",
         )  # fmt: skip
+
+    def anchor_axis(self, layout: Layout) -> int:  # noqa: ARG002
+        """The first after the batch."""
+        return 1
 
     def expects(self) -> str:
         """One output, cells first."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import ExportError, KitError, MissingExtraError, SourceImportError, UsageError
+from kit.quiet import native_output
 from kit.sources.interface import Arrays, Reference
 from kit.types import Model
 
@@ -215,7 +216,8 @@ def quiet() -> Iterator[list[warnings.WarningMessage]]:
     with warnings.catch_warnings(record=True) as told, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         warnings.simplefilter("always")
         try:
-            yield told
+            with native_output():
+                yield told
         finally:
             logging.disable(disabled)
 

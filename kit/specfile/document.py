@@ -75,6 +75,18 @@ class Pairs(Node):
     pairs: tuple[tuple[Scalar, Node], ...]
 
 
+_SYNTAX = {
+    "\\t": "a tab; YAML indents with spaces",
+    "mapping values are not allowed": (
+        'a ":" that belongs to no key; put the value in quotes, or a space after the ":" above'
+    ),
+    "cannot start any token": "cannot begin a value; put it in quotes",
+    "expected alphabetic or numeric character": '"*" and "&" stand before names of what is shared; put it in quotes',
+    "expected <block end>": "indented otherwise than what it belongs to; keys of one thing begin in one column",
+    "could not find expected ':'": 'the line before has no ": " between key and value',
+}
+"""What PyYAML says, in words of its parser, and what that means to who writes."""
+
 Events: TypeAlias = "Iterator[yaml.Event]"
 
 
@@ -214,15 +226,10 @@ def _syntax(error: yaml.MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
     line, column = (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
     words = " ".join((error.problem or "").split())
-    if "'\\t'" in words or "\\t" in words:
-        words = "a tab; YAML indents with spaces"
-    elif "mapping values are not allowed" in words:
-        words = 'a second ":" in this line; put the value in quotes, or begin a new line'
-    elif "cannot start any token" in words:
-        words = f"{words.partition('character ')[2].partition(' ')[0]} cannot begin a value; put it in quotes"
-    else:
-        words = f"no YAML: {words}"
-    return Problem(line=line, column=column, text=words)
+    ours = next((ours for theirs, ours in _SYNTAX.items() if theirs in words), f"no YAML: {words}")
+    if "cannot start any token" in words and "\\t" not in words:
+        ours = f"{words.partition('character ')[2].partition(' ')[0]} {ours}"
+    return Problem(line=line, column=column, text=ours)
 
 
 def _neighbours(path: Path) -> str:

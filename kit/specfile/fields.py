@@ -9,22 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kit import precision, tasks
-from kit.specfile.kinds import (
-    Flag,
-    HeadLayout,
-    Kind,
-    Labels,
-    Listed,
-    Number,
-    Origin,
-    PathTo,
-    PerChannel,
-    Shape,
-    TargetName,
-    Text,
-    Whole,
-    Word,
-)
+from kit.specfile.kinds import Flag, Kind, Listed, Number, PerChannel, Shape, Text, Whole, Word
+from kit.specfile.references import HeadLayout, Labels, Origin, PathTo, TargetName, Weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +61,8 @@ THRESHOLDS = (
 
 MODEL: tuple[Key | Group, ...] = (
     Key(name="source", kind=Origin(), shared=False, required=True, default="required", example="model.onnx",
-        help="The model: a path relative to this file, or package.module:callable.",
-        also=("model", "file", "path", "onnx", "weights_file")),
+        help="The model: a path relative to this file, or what else kit generate takes.",
+        also=("model", "file", "path", "onnx")),
     Key(name="name", kind=Text(expects="a name"), shared=False, default="the file's", example="model",
         help="The model's name in Triton, and of its folder.", also=("model_name", "id")),
     Key(name="targets", kind=Listed(of=TargetName()), default="x86-cpu", example="[x86-cpu]",
@@ -121,6 +107,9 @@ MODEL: tuple[Key | Group, ...] = (
         help="A folder of real images to compare on.", also=("images", "calibration_images", "data")),
     Key(name="validation", kind=PathTo(what="folder"), default="those of calibration", example="images",
         help="A folder of images held out from calibration; preferred for comparing."),
+    Key(name="weights", kind=Weights(), default="the model's own", example="random",
+        help="Weights for package.module:callable or timm:NAME: .safetensors, .pt or .pth.",
+        also=("checkpoint", "state_dict")),
     Key(name="input_shape", kind=Shape(), default="the model's own", example="3x640x640",
         help="What a PyTorch model takes, without the batch.", also=("shape", "imgsz", "input", "input_size", "size")),
     Key(name="verify", kind=Word(what="value for verify", choices=lambda: ("auto", "live", "none")), default="auto",

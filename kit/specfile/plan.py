@@ -81,9 +81,7 @@ def _job(read: Document, model: Model, above: Mapping[str, object]) -> Job | Non
             _name(read.desk, model, values)
         return None
     before, folder = len(read.desk.problems), read.desk.folder.absolute()
-    if "input_shape" not in above and not _takes_shape(values["source"]):
-        _refuse_shape(read, model)
-        values.pop("input_shape", None)
+    _drop_unfit(read, model, values, above)
     if "name" in above:
         spec.check_name(values["name"], given=True)
     values["name"] = _name(read.desk, model, values)
@@ -105,15 +103,22 @@ def _job(read: Document, model: Model, above: Mapping[str, object]) -> Job | Non
         return None
 
 
-def _takes_shape(source: str) -> bool:
-    return sources.resolve(source).needs_shape
-
-
-def _refuse_shape(read: Document, model: Model) -> None:
-    """A model that says itself what it takes must not be told; what is under ``defaults`` is for the others."""
-    if "input_shape" in model.answers:
-        at = model.answers["input_shape"].node
-        read.desk.problems.append(at.problem("this model says itself what it takes; input_shape is for PyTorch models"))
+def _drop_unfit(read: Document, model: Model, values: dict[str, Any], above: Mapping[str, object]) -> None:
+    """Take away what the source has no use for: told at a model it is a mistake, under ``defaults`` for the others."""
+    source = sources.resolve(values["source"])
+    unfit = {
+        "input_shape": (source.needs_shape, "this model says itself what it takes; input_shape is for PyTorch models"),
+        "weights": (
+            source.takes_weights,
+            "this model has its weights inside; weights are for package.module:callable and timm:NAME",
+        ),
+    }
+    for name, (fits, told) in unfit.items():
+        if fits or name in above:
+            continue
+        if name in model.answers:
+            read.desk.problems.append(model.answers[name].node.problem(told))
+        values.pop(name, None)
 
 
 def _name(desk: Desk, model: Model, values: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from kit import lacking
-from kit.specfile.desk import Desk, expected
+from kit.specfile.desk import Desk, expected, shown
 from kit.specfile.document import Items, Node, Pairs, Scalar
 from kit.specfile.fields import DEFAULTS, MODEL, MOST_MODELS, RUN, Group, Key
 from kit.specfile.kinds import near_word
@@ -75,7 +75,14 @@ def _models(key: Scalar, node: Node, desk: Desk) -> tuple[Model, ...]:
     if len(node.items) > MOST_MODELS:
         desk.problems.append(node.problem(f"{len(node.items)} models; a spec has at most {MOST_MODELS}"))
         return ()
-    return tuple(Model(node=item, answers=_keys(item, MODEL, desk)) for item in node.items)
+    return tuple(_model(item, desk) for item in node.items)
+
+
+def _model(node: Node, desk: Desk) -> Model:
+    if isinstance(node, Scalar) and not node.empty:
+        desk.problems.append(node.problem(f'a model is keys; write "- source: {shown(node)[1:-1]}"'))
+        return Model(node=node, answers={})
+    return Model(node=node, answers=_keys(node, MODEL, desk))
 
 
 def _keys(node: Node, keys: tuple[Key | Group, ...], desk: Desk) -> dict[str, Said]:

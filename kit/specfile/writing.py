@@ -6,7 +6,7 @@ import json
 import textwrap
 from collections.abc import Iterator, Mapping
 
-from kit import heads, summary
+from kit import heads, sources, summary
 from kit.recognise import Recognised
 from kit.specfile.fields import MODEL, RUN, Group, Key, flat
 from kit.types import Spec, Target
@@ -14,33 +14,34 @@ from kit.types import Spec, Target
 _WIDTH = 100
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-")
 _NO_TEXT = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
-_SAID = ("source", "name", "targets", "input_shape")
+_SAID = ("name", "targets", "input_shape")
 
 
 def text(
-    spec: Spec, found: Recognised, target: Target, source: str, input_shape: tuple[int, ...] | None,
-    wished: tuple[str, ...] = (),
-) -> str:  # fmt: skip
+    spec: Spec, found: Recognised, target: Target, given: Mapping[str, str], input_shape: tuple[int, ...] | None
+) -> str:
     """Return a spec that makes what ``kit generate`` makes of the model without one.
 
-    ``source`` is the model as the file is to name it, ``target`` the first that is asked for, ``wished`` are keys that
-    the user has given. What holds anyway is commented out, with its value: deleting the ``#`` before a key says it.
+    ``given`` is what the user said, the source among it, as the file is to say it; ``target`` the first that is asked
+    for. What holds anyway is commented out, with its value: deleting the ``#`` before a key says it.
     """
-    values = _values(spec, found, target) | {"source": quoted(source)}
+    values = _values(spec, found, target) | {key: quoted(value) for key, value in given.items()}
     if input_shape is not None:
         values["input_shape"] = "x".join(map(str, input_shape))
-    values |= {key: str(getattr(spec, key)) for key in wished}
-    said = [key for key in (*_SAID, *wished) if key in values]
+    said = [key for key in (*_SAID, *given) if key in values]
     how = (
         'Make it with: kit generate, and the name of this file. "#key: value" holds anyway; delete the # to say '
         "it, or another value. An editor completes and checks the keys with the schema: kit schema --help"
     )
     head = [
         f"{spec.name}: {summary.signature(found.model)}",
-        f"Recognised as {summary.meaning(spec, found.meaning)}.",
+        f"Recognised as {summary.meaning(spec, found.meaning, found.network)}.",
         how,
     ]
-    model = [line for key in MODEL for line in _entry(key, values, said)]
+    source = sources.resolve(spec.source)
+    unfit = {"input_shape": not source.needs_shape, "weights": not source.takes_weights,
+             "thresholds": found.meaning.thresholds is None}  # fmt: skip
+    model = [line for key in MODEL if not unfit.get(key.name) for line in _entry(key, values, said)]
     begins = next(number for number, line in enumerate(model) if line and not line.startswith("#"))
     body = [f"    {line}" if line else "" for line in model]
     body[begins] = f"  - {model[begins]}"

@@ -208,8 +208,8 @@ def _row_extras(layout: Layout, head: DetectorHead, padding: int) -> str:
 
 def _anchors(model: Model, meaning: Interpretation) -> int:
     """Return how many anchors there are; -1 where that depends on the picture."""
-    first = model.signature.outputs[_layout(meaning).outputs[0]].shape
-    return first[heads.get(meaning.head).anchor_axis]
+    layout = _layout(meaning)
+    return model.signature.outputs[layout.outputs[0]].shape[heads.get(meaning.head).anchor_axis(layout)]
 
 
 def _candidates(anchors: int, limits: Thresholds) -> int:

@@ -7,8 +7,10 @@ ReduceL2, Clip and Div, TensorFlow's as Mul, ReduceSum, Max, Sqrt and Div.
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.types import Model
@@ -31,7 +33,7 @@ class Ending(enum.Enum):
     LOG_SOFTMAX = "log-softmax"
     SIGMOID = "sigmoid"
     ARGMAX = "argmax"
-    UNIT_LENGTH = "a division by the length (L2)"
+    UNIT_LENGTH = "a division by its length"
     BATCH_NORM = "batch normalisation"
     LAYER_NORM = "layer normalisation"
     LINEAR = "a linear layer"
@@ -92,9 +94,14 @@ class Found:
 
 def of(model: Model, output: int = 0) -> Found:
     """Return how an output of the model was made. Reads the file, without weights that lie beside it."""
+    return _read(model.path, model.digest, output)
+
+
+@functools.lru_cache(maxsize=4)  # each task asks for the same
+def _read(path: Path, digest: str, output: int) -> Found:  # noqa: ARG001 (the digest tells files apart)
     import onnx
 
-    graph = onnx.load(str(model.path), load_external_data=False).graph
+    graph = onnx.load(str(path), load_external_data=False).graph
     return _Reader(graph).found(graph.output[output].name)
 
 

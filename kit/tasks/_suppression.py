@@ -46,19 +46,21 @@ def _suppress(
     kept: list[int] = []
     for index in order:
         rivals = [k for k in kept if classes[k] == classes[index]]
-        if not any(_iou(boxes[index], boxes[k]) > most for k in rivals):  # that of infinite boxes is no number
+        if not np.any(_iou(boxes[index], boxes[rivals]) > most):  # that of infinite boxes is no number
             kept.append(index)
-    return np.array(kept[: limits.max_detections], np.intp)
+        if len(kept) == limits.max_detections:
+            break
+    return np.array(kept, np.intp)
 
 
-def _iou(a: Floats, b: Floats) -> float:
-    with np.errstate(invalid="ignore"):
-        width, height = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    if width <= 0 or height <= 0:
-        return 0.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        shared = width * height
-        return float(shared / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared))
+def _iou(box: Floats, others: Floats) -> Floats:
+    """Return how much of a box [4] and each of the others [R, 4] is in both."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        sizes = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+        shared = sizes[:, 0] * sizes[:, 1]
+        areas = np.prod(box[2:] - box[:2]) + np.prod(others[:, 2:] - others[:, :2], axis=1)
+        ratio: Floats = np.where((sizes > 0).all(axis=1), shared / (areas - shared), np.float32(0))
+    return ratio
 
 
 def _rows(boxes: Floats, scores: Floats, classes: npt.NDArray[np.generic], most: int) -> Arrays:

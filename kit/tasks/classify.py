@@ -34,7 +34,9 @@ class Classify:
         head = _HEADS.get(vector.found.ending, "logits")
         kind = f"of {head} ({why})" if head == "probabilities" else f"of logits ({why}), softmax is added"
         reason = f"one output {vector.shape} {kind}"
-        return Head(name=head, class_count=vector.size, reason=reason, certainty=certainty)
+        return Head(
+            name=head, class_count=vector.size, reason=reason, certainty=certainty, normalization=_normalization(model)
+        )
 
     def expects(self) -> str:
         """One output of class scores."""
@@ -64,6 +66,15 @@ class Classify:
     def thresholds(self, asked: Thresholds) -> None:  # noqa: ARG002
         """A classifier gives every probability."""
         return
+
+
+def _normalization(model: Model) -> Normalization | None:
+    """Return what the metadata tells of it: Ultralytics' classifiers take pixels / 255 as they are.
+
+    Source: https://github.com/ultralytics/ultralytics/issues/13247
+    """
+    ultralytics = model.metadata.get("author") == "Ultralytics" and model.metadata.get("task") == "classify"
+    return Normalization() if ultralytics else None
 
 
 def _judge(model: Model, vector: _vector.Vector) -> tuple[Certainty, str]:

@@ -286,9 +286,17 @@ class TestLabels:
         Path("labels.txt").write_bytes(content)
         refused([model, "--labels", "labels.txt"], 2, words)
 
-    @pytest.mark.parametrize("path", ["missing.txt", "."])
-    def test_that_cannot_be_read(self, refused: Refused, model: str, path: str) -> None:
-        refused([model, "--labels", path], 2, "cannot be read")
+    @pytest.mark.parametrize(
+        ("given", "words"),
+        [
+            ("missing.txt", ["no such file, nor a known set", "choose from coco-80"]),
+            (".", ["is a folder"]),
+            ("imagenet1k", ['did you mean "imagenet-1k"?']),
+            ("voc-20", ["has 20 names, the model has 3 classes"]),
+        ],
+    )
+    def test_that_are_none(self, refused: Refused, model: str, given: str, words: list[str]) -> None:
+        refused([model, "--labels", given], 2, *words)
 
     @pytest.mark.parametrize("names", ["{[]: 1}", "[" * 5000, "{0: 'a', 1: 'b'}", "3", "[1, 2, 3]", "__import__('os')"])
     def test_in_the_model_that_are_no_names_are_left_out(self, kit_command: Kit, names: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ class TestTerminal:
             ["labels", "10 in the metadata: 0, 1, 2, 3 ..."],
             ["before", "NHWC to NCHW > pixel / 255"],
             ["gives", "num", "INT32 [N, 1]"],
-            ["weights", "331 K FP32 (1.3 MB)"],
+            ["weights", "331 K FP32 (1.33 MB)"],
             ["cost", "289 MMACs, 578 MFLOPs for 1x3x320x320"],
             ["quantised", "no"],
             ["Conv", "34", "━━━"],
@@ -165,3 +166,20 @@ class TestMistakes:
     def test_a_mistyped_task_is_a_mistake_and_no_description(self, kit_command: Kit) -> None:
         models.save(models.classifier(), Path("m.onnx"))
         kit_command("inspect", "m.onnx", "--task", "clasify").refuses(21, 'did you mean "classify"')
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damaged_files_are_described_or_refused_and_never_a_traceback(seed: int, kit_command: Kit) -> None:
+    generator = random.Random(seed)
+    for sound in (models.classifier(), models.detector(), models.text_model()):
+        data = bytearray(sound.SerializeToString())
+        for _ in range(generator.choice((1, 2, 8))):
+            data[generator.randrange(len(data))] = generator.randrange(256)
+        Path("m.onnx").write_bytes(data[: generator.choice((len(data), generator.randrange(len(data))))])
+        outcome = kit_command("inspect", "m.onnx", "--json")
+        assert outcome.code in (0, 10, 11, 12, 15)
+        if outcome.code == 0:
+            assert json.loads(outcome.out)["anatomy"]["operators"]
+        else:
+            assert outcome.err.startswith("kit: ")
+            assert len(outcome.err.splitlines()) == 1

@@ -78,6 +78,9 @@ CASES: dict[str, tuple[str, str, Layout, Make]] = {
         "yolov8", "detect", Layout(words=("fractions",)),
         lambda d: (_beside(d.centres(1), d.chances(d.classes)).swapaxes(1, 2),),
     ),
+    "yolov8 turned": (
+        "yolov8", "detect", Layout(words=("anchors-first",)), lambda d: (_beside(d.centres(), d.chances(d.classes)),),
+    ),
     "yolov8 with keypoints": (
         "yolov8", "pose", Layout(extras=12, keypoints=(4, 3)),
         lambda d: (_beside(d.centres(), d.chances(d.classes), d.uniform(0, 9, d.rows, 12)).swapaxes(1, 2),),

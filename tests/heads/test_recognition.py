@@ -43,6 +43,9 @@ RECOGNISED = [
     pytest.param(networks.yolov8(122), "detect yolov8", CERTAIN, 122, id="yolov8 with as many rows as anchors"),
     pytest.param(networks.yolov8(200), "detect yolov8", CERTAIN, 200, id="yolov8 with more rows than anchors"),
     pytest.param(networks.yolov8(half=True), "detect yolov8", CERTAIN, 5, id="yolov8 with FP16 outputs"),
+    pytest.param(networks.yolov8(free=True), "detect yolov8", CERTAIN, 5, id="yolov8 whose rows nobody has counted"),
+    pytest.param(networks.turned(), "detect yolov8", CERTAIN, 5, id="yolov8 with its anchors first"),
+    pytest.param(networks.turned(objectness=True), "detect yolov5", LIKELY, 5, id="yolov6"),
     pytest.param(models.detector(), "detect yolov8", LIKELY, 2, id="a graph of its own with YOLOv8's values"),
     pytest.param(networks.yolov8_pose(), "pose yolov8", CERTAIN, 1, id="pose without metadata"),
     pytest.param(
@@ -85,6 +88,7 @@ RECOGNISED = [
     pytest.param(networks.ssd(background=9.0, fractions=False, ending=""), "detect ssd", LIKELY, 3, id="ssd logits"),
     pytest.param(networks.ssd(ending="Sigmoid", fractions=False), "detect ssd", LIKELY, 4, id="retinanet"),
     pytest.param(networks.torchvision(), "detect detections", CERTAIN, None, id="torchvision"),
+    pytest.param(networks.torchvision(flat=True), "detect detections", CERTAIN, None, id="torchvision, one picture"),
     pytest.param(networks.hidden_states(), "raw raw", Certainty.UNSURE, None, id="hidden states"),
     pytest.param(networks.text_recogniser(), "raw raw", Certainty.UNSURE, None, id="a text recogniser"),
     pytest.param(networks.ssd(decoded=False), "raw raw", Certainty.UNSURE, None, id="offsets without anchors"),
@@ -97,31 +101,24 @@ RECOGNISED = [
 
 
 @pytest.mark.parametrize(("proto", "expected", "certainty", "classes"), RECOGNISED)
-def test_what_it_is_and_how_sure_that_is(
-    simple: Simple, proto: onnx.ModelProto, expected: str, certainty: Certainty, classes: int | None
-) -> None:
-    meaning = contract.interpret(SPEC, simple(proto))
-    assert f"{meaning.task} {meaning.head}" == expected, meaning.reason
-    assert (meaning.certainty, meaning.class_count) == (certainty, classes)
-
-
-@pytest.mark.parametrize(("proto", "expected", "certainty", "classes"), RECOGNISED)
-def test_it_is_served_as_it_is_read(
+def test_it_is_seen_and_served_as_what_it_is(
     simple: Simple, tmp_path: Path, proto: onnx.ModelProto, expected: str, certainty: Certainty, classes: int | None
 ) -> None:
     """The whole path in ONNX Runtime: network, contract, numpy, at every batch that there is."""
     network = simple(proto)
     meaning = contract.interpret(SPEC, network)
+    assert f"{meaning.task} {meaning.head}" == expected, meaning.reason
+    assert (meaning.certainty, meaning.class_count) == (certainty, classes)
     if meaning.task == "raw":
         return
     served, parity = compared(network, meaning, tmp_path)
+    assert parity
     assert [t.name for t in served.signature.outputs][:4] == ["num", "boxes", "scores", "classes"]
     assert served.signature.batched == network.signature.batched
     answer = answers(served)
     assert answer["num"].min() > 0, "nothing was compared"
     if meaning.task == "instances":
         assert 0.01 < answer["masks"][:, : answer["num"].min()].mean() < 0.99
-    assert parity
 
 
 def compared(network: Model, meaning: Interpretation, folder: Path) -> tuple[Model, Any]:
@@ -138,12 +135,25 @@ def answers(served: Model) -> dict[str, np.ndarray[Any, Any]]:
     return compare.runner(served.path)(samples.batch(2))
 
 
+def turned_around(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Put the last two dimensions of the output the other way round."""
+    proto.graph.node[-1].output[0] = "inside"
+    proto.graph.node.append(models.node("Transpose", "inside", "output0", perm=[0, 2, 1]))
+    sizes = proto.graph.output[0].type.tensor_type.shape.dim
+    sizes[1].dim_value, sizes[2].dim_value = sizes[2].dim_value, sizes[1].dim_value
+    return proto
+
+
 @pytest.mark.parametrize(
     ("proto", "rivals"),
     [
         pytest.param(
             networks.detr(), ["--head detr,sigmoid,no-background", "--head detr,softmax,background-last"],
             id="logits of queries",
+        ),
+        pytest.param(
+            turned_around(models.detector()), ["--head yolov5", "--head yolov8,anchors-first"],
+            id="rows of anchors with or without objectness",
         ),
         pytest.param(
             networks.ssd(), ["--head ssd,probabilities,background-first", "--head ssd,probabilities,background-last"],
@@ -229,6 +239,19 @@ def test_chosen_queries_are_not_taken_for_pixels(simple: Simple, told: bool) -> 
     assert meaning.layout is not None
     assert meaning.layout.words == ("fractions", "centres")
     assert "boxes are centres and sizes in fractions of the frame" in meaning.reason
+
+
+def test_one_picture_without_a_batch_takes_frames(simple: Simple, tmp_path: Path) -> None:
+    network = simple(networks.torchvision(flat=True))
+    served, _ = compared(network, contract.interpret(SPEC, network), tmp_path)
+    assert (served.signature.inputs[0].dtype.value, served.signature.inputs[0].shape) == ("UINT8", (1, -1, -1, 3))
+    frame = np.random.default_rng(0).integers(0, 256, (1, 40, 70, 3), dtype=np.uint8)
+    answer = compare.runner(served.path)({"picture": frame})
+    alone = compare.runner(network.path)({"picture": (frame[0].transpose(2, 0, 1) / np.float32(255))})
+    count = int(answer["num"][0, 0])
+    assert 0 < count == (alone["scores"] > 0.25).sum()
+    np.testing.assert_allclose(answer["boxes"][0, :count], alone["boxes"][:count], rtol=1e-4)
+    np.testing.assert_array_equal(answer["classes"][0, :count], alone["labels"][:count])
 
 
 class TestWhatIsSaid:

@@ -61,6 +61,27 @@ def of_model(text: str) -> str:
             "models: {a: 1}", '1:9: expected a list; each model begins with "- source: model.onnx"', id="keys"
         ),
         pytest.param("models:\n  -\n", "2:4: nothing is here; a model begins with source: model.onnx", id="no keys"),
+        pytest.param("models:\n  - a.onnx\n", '2:5: a model is keys; write "- source: a.onnx"', id="no keys, a word"),
+        pytest.param(
+            "models:\n  - source: x\n   name: x\n",
+            "3:4: indented otherwise than what it belongs to; keys of one thing begin in one column",
+            id="indentation",
+        ),
+        pytest.param(
+            "models:\n  - source: x\n    name:x\n    keep: 1\n",
+            '4:5: the line before has no ": " between key and value',
+            id="no space after a colon",
+        ),
+        pytest.param(
+            "output:x\nmodels: []\n",
+            '2:7: a ":" that belongs to no key; put the value in quotes, or a space after the ":" above',
+            id="no space",
+        ),
+        pytest.param(
+            "models:\n- source: *.onnx\n",
+            '2:12: "*" and "&" stand before names of what is shared; put it in quotes',
+            id="star",
+        ),
         pytest.param("models:\n  - name: x\n", "2:5: no source; write source: model.onnx", id="no source"),
         pytest.param("models:\n  - source:\n", "2:5: no source; write source: model.onnx", id="empty source"),
         pytest.param(of_model("name: a\n    name: b"), "4:5: name stands here already, in line 3", id="key twice"),
@@ -87,7 +108,7 @@ def of_model(text: str) -> str:
         pytest.param("models:\n\t- source: x\n", "2:1: a tab; YAML indents with spaces", id="tab"),
         pytest.param(
             "models:\n  - source: C: x\n",
-            '2:14: a second ":" in this line; put the value in quotes, or begin a new line',
+            '2:14: a ":" that belongs to no key; put the value in quotes, or a space after the ":" above',
             id="two colons",
         ),
         pytest.param("models:\n  - source: @x\n", "2:13: '@' cannot begin a value; put it in quotes", id="reserved"),
@@ -202,6 +223,12 @@ def test_keys_in_the_wrong_place(mistakes: Mistakes, text: str, told: str) -> No
             14,
             "orin-nano-8gb has 6 CPU threads, not 16; ask for 6 or fewer",
         ),
+        (
+            "weights: random",
+            14,
+            "this model has its weights inside; weights are for package.module:callable and timm:NAME",
+        ),
+        ("weights: w.pt", 14, "w.pt does not exist"),
         ("input_shape: 3x8x8", 18, "this model says itself what it takes; input_shape is for PyTorch models"),
     ],
 )
@@ -217,9 +244,9 @@ def test_values(mistakes: Mistakes, key: str, column: int, told: str) -> None:
         ("modle.onnx", "2:13: modle.onnx does not exist; ./ holds model.onnx"),
         ("folder/x.onnx", "2:13: folder/x.onnx does not exist"),
         (".", "2:13: . is a folder; give the path of a model"),
-        ("[a]", "2:13: expected the path of a model, or package.module:callable, got a list"),
+        ("[a]", "2:13: expected the path of a model, package.module:callable or timm:NAME, got a list"),
         ("'a b:c'", '2:13: "a b:c" is no file'),
-        ("' '", '2:13: expected the path of a model, or package.module:callable, got " "'),
+        ("' '", '2:13: expected the path of a model, package.module:callable or timm:NAME, got " "'),
     ],
 )
 def test_sources(mistakes: Mistakes, source: str, told: str) -> None:

@@ -48,7 +48,7 @@ models:
     verify: none
     keep: 2
 """
-"""Every key but ``input_shape``, which this model has no use for; each with a value that no default has."""
+"""Every key but those that an ONNX file has no use for; each with a value that no default has."""
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_every_key_arrives(planned: Plan) -> None:
 
 def test_the_test_above_has_every_key() -> None:
     written = {line.strip().removeprefix("- ").partition(":")[0] for line in ALL.splitlines()}
-    assert {key.name for key in (*MODEL, *RUN)} - written == {"input_shape"}
+    assert {key.name for key in (*MODEL, *RUN)} - written == {"input_shape", "weights"}
 
 
 def test_what_is_not_said_is_as_without_a_spec(planned: Plan) -> None:
@@ -104,11 +104,13 @@ class TestDefaults:
         assert second.spec.thresholds == Thresholds(score=0.1, iou=0.9)
         assert first.options.keep == second.options.keep == 3
 
-    def test_of_a_shape_are_for_those_that_need_one(self, planned: Plan) -> None:
+    def test_of_a_shape_and_of_weights_are_for_those_that_need_them(self, planned: Plan) -> None:
         first, second = planned(
-            "defaults: {input_shape: [3, 8, 8]}\nmodels:\n  - source: model.onnx\n  - source: network.of:mine\n"
+            "defaults: {input_shape: [3, 8, 8], weights: random}\n"
+            "models:\n  - source: model.onnx\n  - source: network.of:mine\n"
         )
         assert (first.options.input_shape, second.options.input_shape) == (None, (3, 8, 8))
+        assert (first.spec.weights, second.spec.weights) == (None, "random")
         assert second.spec.source == "network.of:mine"
 
 

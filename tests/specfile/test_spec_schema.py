@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from kit.specfile import document, reading, schema
 from kit.specfile.desk import Desk
 from kit.specfile.fields import MODEL, RUN, flat
-from kit.specfile.kinds import Flag, HeadLayout, Listed, Number, PerChannel, Shape, TargetName, Whole, Word
+from kit.specfile.kinds import Flag, Listed, Number, PerChannel, Shape, Whole, Word
+from kit.specfile.references import HeadLayout, TargetName
 
 ROOT = Path(__file__).parents[2]
 

@@ -113,7 +113,7 @@ class TestRecognition:
         model = described(proto, tmp_path)
         found = contract.interpret(SPEC, model)
         assert (found.task, found.contract, found.certainty) == ("raw", "native", UNSURE)
-        assert "perhaps --task segment: one output [N, " in found.reason
+        assert "--task segment takes one output [N, " in found.reason
         asked = contract.interpret(replace(SPEC, task="segment"), model)
         assert (asked.task, asked.head, asked.certainty) == ("segment", "logits", CERTAIN)
 

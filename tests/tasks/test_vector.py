@@ -18,7 +18,7 @@ import kit.graph
 from kit import compare, contract, tasks
 from kit.errors import AmbiguousModelError, UnsupportedModelError
 from kit.inputs import Recipe
-from kit.types import Certainty, DataType, Graphs, Model, Spec
+from kit.types import Certainty, DataType, Graphs, Interpretation, Model, Signature, Spec, Tensor
 
 SPEC = Spec(source="m.onnx", name="m", targets=("x86-cpu",))
 
@@ -140,10 +140,19 @@ class TestRecognition:
         found = contract.interpret(SPEC, described(proto, tmp_path))
         assert (found.task, found.head, found.certainty) == (task, head, certainty)
 
+    @pytest.mark.parametrize(("author", "assumed"), [("Ultralytics", 0.0), ("somebody", 0.485)])
+    def test_a_classifier_of_ultralytics_takes_pixels_from_0_to_1(
+        self, author: str, assumed: float, tmp_path: Path
+    ) -> None:
+        metadata = {"author": author, "task": "classify"}
+        found = contract.interpret(SPEC, described(network(10, metadata=metadata), tmp_path))
+        assert found.normalization is not None
+        assert found.normalization.mean[0] == assumed
+
     @pytest.mark.parametrize("size", [64, 128, 512, 1024])
     def test_a_layer_that_may_be_either_is_not_guessed(self, size: int, tmp_path: Path) -> None:
         model = described(network(size), tmp_path)
-        with pytest.raises(AmbiguousModelError, match=r"say which by --task classify: .*; or --task embed: .*") as told:
+        with pytest.raises(AmbiguousModelError, match=r"give --task classify for .*, or --task embed for .*") as told:
             contract.interpret(SPEC, model)
         assert told.value.exit_code == 18
         for task in ("classify", "embed"):
@@ -216,10 +225,13 @@ class TestServed:
         opset=st.sampled_from([13, 18, 21]),
     )  # fmt: skip
     def test_an_embedding_has_length_1_and_keeps_its_direction(self, value: Any, opset: int) -> None:
-        from test_classify import meaning_of, model_of
-
-        embed, meaning = tasks.get("embed"), meaning_of(2, "features")
-        text = embed.head_graph(model_of((-1, value.shape[1]), opset=opset), meaning)
+        embed = tasks.get("embed")
+        taken = Tensor(name="y", dtype=DataType.FP32, shape=(-1, value.shape[1]))
+        model = Model(path=Path("none"), digest="", signature=Signature(inputs=(), outputs=(taken,)), opset=opset,
+                      ir_version=8)  # fmt: skip
+        meaning = Interpretation(task="embed", head="features", contract="served", class_count=None,
+                                 normalization=None, color="rgb", thresholds=None, reason="")  # fmt: skip
+        text = embed.head_graph(model, meaning)
         assert text is not None
         running = kit.graph.session(onnx.parser.parse_model(text).SerializeToString(), threads=1)
         (made,) = running.run(None, {"raw": value})
