@@ -47,8 +47,9 @@ format: $(VENV)/dev  ## Bring all code into form
 
 .PHONY: golden
 golden: $(VENV)/dev  ## Write the golden files anew; look at the difference before you commit it
-	@$(BIN)/python -m pytest --update-golden -q tests/render tests/targets
-	@git diff --stat -- tests/golden
+	@$(BIN)/kit schema > kit/spec.schema.json
+	@$(BIN)/python -m pytest --update-golden -q tests/render tests/targets tests/specfile
+	@git diff --stat -- tests/golden kit/spec.schema.json
 
 .PHONY: example-repository
 example-repository: $(VENV)/demo  ## Write model_repository/, the example's for all targets, anew

@@ -38,7 +38,7 @@ class Architecture:
 
 def every() -> tuple[Architecture, ...]:
     """Return all rows in the order of the table."""
-    return (*_trained(), *_light(), *_timm(), *_torchvision(), *_ultralytics(), *_built())
+    return (*_trained(), *_light(), *_timm(), *_torchvision(), *_saved(), *_ultralytics(), *_built())
 
 
 _FEW = ("--score-threshold", "0.0001")
@@ -68,6 +68,11 @@ def _light() -> Iterator[Architecture]:
         yield Architecture(name=name, origin="onnx", task="classify", prepare=partial(_shipped, "onnx", file))
 
 
+def _named(source: str, _: Path) -> str:
+    """Return what is given as it is."""
+    return source
+
+
 def _shipped(package: str, pattern: str, _: Path) -> str:
     """Return a file that a package brings."""
     found = importlib.util.find_spec(package)
@@ -84,7 +89,10 @@ def _timm() -> Iterator[Architecture]:
         "mobilevit_xxs edgenext_xx_small efficientvit_b0 repvgg_a0 levit_128s"
     )
     for name in names.split():
-        yield _network(name, f"timm__{name}", "timm", "classify", "3x256x256" if "vit_xxs" in name else "3x224x224")
+        yield Architecture(
+            name=name, origin="timm", task="classify", prepare=partial(_named, f"timm:{name}"), needs="timm",
+            options=("--weights", "random"),
+        )  # fmt: skip
     yield _network("resnet18 without its head", "resnet_features", "timm", "embed", "3x224x224")
     yield _network("face embedding (MobileNetV3)", "face", "timm", "embed")
 
@@ -99,6 +107,29 @@ def _torchvision() -> Iterator[Architecture]:
     yield _network("SSD300 VGG16, raw heads", "ssd", "torchvision", "detect", options=_FEW)
     yield _network("RetinaNet ResNet50, raw heads", "retinanet", "torchvision", "detect", options=_FEW)
     yield _network("SSDlite320 with its own NMS", "ssdlite_with_nms", "torchvision", "detect", options=_FEW)
+
+
+def _saved() -> Iterator[Architecture]:
+    for how, ending in (("torch.export program", "pt2"), ("TorchScript", "pt")):
+        yield Architecture(
+            name=f"shufflenet_v2_x1_0, {how}", origin="torchvision", task="classify", needs="torchvision",
+            prepare=partial(_written, ending), options=("--input-shape", "3x224x224") if ending == "pt" else (),
+        )  # fmt: skip
+
+
+def _written(ending: str, folder: Path) -> str:
+    """Save a network as a file of PyTorch's, in a process of its own."""
+    path = folder / f"shufflenet.{ending}"
+    save = {
+        "pt2": "torch.export.save(torch.export.export(net, (x,), dynamic_shapes=({0: 'batch'},)), sys.argv[1])",
+        "pt": "torch.jit.trace(net, x).save(sys.argv[1])",
+    }[ending]
+    build = "import sys, torch, _networks; net = _networks.torchvision__shufflenet_v2_x1_0()"
+    code = f"{build}; x = torch.rand(2, 3, 224, 224); {save}"
+    here = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(here), str(here / "_beside_cpu_torch")))}
+    subprocess.run([sys.executable, "-c", code, str(path)], env=environment, check=True, capture_output=True)
+    return str(path)
 
 
 def _built() -> Iterator[Architecture]:
@@ -157,7 +188,7 @@ def _ultralytics() -> Iterator[Architecture]:
 def _yolo(name: str, task: str, how: str = "", **export: bool) -> Architecture:
     return Architecture(
         name=f"{name}, {how}" if how else name, origin="ultralytics", task=task,
-        prepare=partial(_exported, name, how, export), needs="ultralytics",
+        prepare=partial(_exported, name, how, export) if how else partial(_named, f"{name}.yaml"), needs="ultralytics",
         options=_FEW if task in {"detect", "instances", "pose"} else (),
     )  # fmt: skip
 

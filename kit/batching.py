@@ -109,13 +109,17 @@ def _freed(proto: onnx.ModelProto, size: int) -> onnx.ModelProto:
     """Return the graph with a free first dimension of inputs and outputs, and constants that follow it."""
     import onnx
 
+    import kit.graph
+
     try:
         shaped = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+    except kit.graph.onnx_failures() as error:
         raise _CannotFollowError(f"its shapes cannot be inferred ({error})") from error
     follower = _Follower(graph=proto.graph, shapes=_shapes(shaped.graph), size=size)
     follower.run()
     for value in (*proto.graph.input, *proto.graph.output):
+        if not value.type.tensor_type.shape.dim:
+            raise _CannotFollowError(f"{value.name} has no dimension in the file")
         value.type.tensor_type.shape.dim[0].dim_param = _SYMBOL
     del proto.graph.value_info[:]
     return proto

@@ -50,7 +50,7 @@ def interpret(spec: Spec, model: Model) -> Interpretation:
 
 
 def _unfit(spec: Spec, model: Model, reasons: list[str]) -> str:
-    if spec.head is not None and (not spec.task or image_input(model) is not None):
+    if spec.head is not None and image_input(model) is not None:
         return (
             f"--head {spec.head} has {heads.expects(spec.head)}, this model gives {_outputs(model)}; leave --head out "
             "to have it recognised, or give --task raw to serve it as it is"
@@ -297,13 +297,14 @@ def _append(network: onnx.ModelProto, model: Model, meaning: Interpretation, tas
 def _raise_opset(proto: onnx.ModelProto, model: Model) -> onnx.ModelProto:
     """Return the model with operators new enough for our graphs."""
     import onnx.version_converter
-    from google.protobuf.message import Error as ProtobufError
+
+    import kit.graph
 
     if model.opset >= _LEAST_OPSET:
         return proto
     try:
         return onnx.version_converter.convert_version(proto, _RAISED_TO)
-    except (RuntimeError, ValueError, ProtobufError, onnx.version_converter.ConvertError) as error:
+    except kit.graph.onnx_failures() as error:
         raise UnsupportedModelError(
             f"opset {model.opset} is older than {_LEAST_OPSET} and onnx cannot raise it "
             f"({' '.join(str(error).split())[:160]}); export again with opset 18, or serve it with --contract native"

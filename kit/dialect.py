@@ -9,6 +9,7 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ _SERVED_DOMAINS = frozenset(
 _REMEDIES = {
     "TRT": "it is a plugin of TensorRT: export the network without it, the kit puts NMS behind the network itself",
     "mmdeploy": "it needs MMDeploy's own library: export with its backend_config.type onnxruntime, without NMS",
+    "ai.onnx.contrib": "they are of onnxruntime-extensions, which Triton does not load: leave them out",
     "torchvision": "export the network without its post-processing",
 }
 
@@ -119,7 +121,8 @@ def _reshapes_to_a_batch(model: onnx.ModelProto) -> bool:
     shapes = {t.name: t for t in model.graph.initializer}
     shapes |= {n.output[0]: a.t for n in model.graph.node if n.op_type == "Constant" for a in n.attribute}
     wanted = [shapes[n.input[1]] for n in model.graph.node if n.op_type == "Reshape" and n.input[1] in shapes]
-    return any(t.dims and numpy_helper.to_array(t).reshape(-1)[:1] > 0 for t in wanted)
+    first = (numpy_helper.to_array(t).reshape(-1)[:1] for t in wanted)  # nothing in it: to a scalar
+    return any(bool(number.size) and int(number[0]) > 0 for number in first)
 
 
 def rounding(path: Path) -> str:
@@ -210,6 +213,8 @@ def _with_fixed_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     import onnx
 
+    from kit.graph import onnx_failures
+
     for value in (*model.graph.input, *model.graph.output):
         dims = value.type.tensor_type.shape.dim
         if dims and not dims[0].HasField("dim_value"):
@@ -219,23 +224,20 @@ def _with_fixed_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     for one in newer.opset_import:
         one.version = max(one.version, 6) if one.domain in ("", "ai.onnx") else one.version  # 1 to 5 infer no shapes
     del model.graph.value_info[:]
-    model.graph.value_info.extend(onnx.shape_inference.infer_shapes(newer).graph.value_info)
+    with suppress(*onnx_failures()):  # the adapters say what they lack
+        model.graph.value_info.extend(onnx.shape_inference.infer_shapes(newer).graph.value_info)
     return model
 
 
 def _convert(model: onnx.ModelProto, wanted: int, name: str, why: str) -> tuple[onnx.ModelProto, list[str]]:
     import onnx.version_converter
-    from google.protobuf.message import Error as ProtobufError
 
-    from kit.graph import one_line, opset
+    from kit.graph import one_line, onnx_failures, opset
 
     try:
         made = onnx.version_converter.convert_version(model, wanted)
         onnx.checker.check_model(made)
-    except (
-        RuntimeError, ValueError, TypeError, ProtobufError, onnx.version_converter.ConvertError,
-        onnx.checker.ValidationError,
-    ) as error:  # fmt: skip
+    except onnx_failures() as error:
         raise UnsupportedModelError(
             f"{name} has opset {opset(model)}, {why}, and onnx cannot convert it ({one_line(error)[:160]}); "
             "export it with opset 18"

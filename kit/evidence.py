@@ -163,6 +163,8 @@ class Evidence:
         """The graph with the shapes of its inner tensors and without its weights."""
         import onnx
 
+        import kit.graph
+
         proto = onnx.load(str(self.model.path), load_external_data=False)
         small = []
         for tensor in proto.graph.initializer:
@@ -175,7 +177,7 @@ class Evidence:
         proto.graph.initializer.extend(small)
         try:
             return onnx.shape_inference.infer_shapes(proto, data_prop=True)
-        except onnx.shape_inference.InferenceError:
+        except kit.graph.onnx_failures():
             return proto
 
     @cached_property

@@ -78,10 +78,12 @@ def _folded(proto: onnx.ModelProto) -> onnx.ModelProto:
 
     import onnxsim
 
+    import kit.graph
+
     try:
         with contextlib.redirect_stdout(io.StringIO()), quiet.native_output():
             simpler: onnx.ModelProto = onnxsim.simplify(proto, check_n=0)[0]
-    except (RuntimeError, ValueError):
+    except kit.graph.onnx_failures():
         return proto
     return simpler
 
@@ -105,9 +107,11 @@ def _shapes(proto: onnx.ModelProto) -> dict[str, Shape]:
     """Return the shapes of all tensors that have one without free dimensions."""
     import onnx
 
+    import kit.graph
+
     try:
         graph = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
-    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):  # over 2 GB it is a ValueError
+    except kit.graph.onnx_failures():  # over 2 GB it is a ValueError
         graph = proto.graph
     found: dict[str, Shape] = {t.name: tuple(t.dims) for t in graph.initializer}
     for value in (*graph.input, *graph.output, *graph.value_info):

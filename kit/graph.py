@@ -35,6 +35,9 @@ _ORT_TYPES = {
     "tensor(string)": DataType.BYTES,
 }
 _DATED_KEYS = frozenset({"date", "time", "created", "timestamp"})
+_ITS_OWN = re.compile(
+    r"^\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from \S+ failed: ?|/onnxruntime_src/\S+:\d+ .*?\) (?=[A-Z])"
+)
 _PATH_LIKE = re.compile(r"(^|[\s\"'=(])(/[\w.-]+){2,}|[A-Za-z]:\\")
 
 
@@ -136,7 +139,7 @@ def describe(path: Path, digest: str) -> Model:
     """Return the model in ``path`` with the signature that ONNX Runtime infers.
 
     Triton's ONNX Runtime backend compares a configuration with the session's shapes, not with those that
-    the file declares. Raises ``UnsupportedModelError`` where ONNX Runtime cannot load it.
+    the file declares. Raises ``UnsupportedModelError`` where ONNX Runtime cannot load it, or it gives nothing.
     """
     import onnx
 
@@ -144,6 +147,8 @@ def describe(path: Path, digest: str) -> Model:
         signature = session_signature(session(path, threads=1, optimize=False))
     except UnicodeDecodeError as error:
         raise UnsupportedModelError(f"{path.name} has names that are no text; copy or export it again") from error
+    if not signature.outputs:
+        raise UnsupportedModelError(f"{path.name} has no outputs: there is nothing to serve; export it again")
     if narrow := [t.name for t in (*signature.inputs, *signature.outputs) if t.dtype is DataType.BF16]:
         raise UnsupportedModelError(
             f"{', '.join(narrow)}: BF16, in which no answer can be compared; put a Cast to FP32 at the model's edge"
@@ -191,6 +196,20 @@ def refusals() -> tuple[type[Exception], ...]:
     return tuple(c for c in vars(state).values() if isinstance(c, type) and issubclass(c, Exception))
 
 
+def onnx_failures() -> tuple[type[Exception], ...]:
+    """Return what onnx's checker, converter and shape inference raise on a graph that makes no sense.
+
+    Its own classes have no common base, and C++ below them throws what Python sees as the others.
+    """
+    import onnx.version_converter
+    from google.protobuf.message import Error as ProtobufError
+
+    return (
+        RuntimeError, ValueError, TypeError, IndexError, ProtobufError,
+        onnx.checker.ValidationError, onnx.shape_inference.InferenceError, onnx.version_converter.ConvertError,
+    )  # fmt: skip
+
+
 def session_signature(running: onnxruntime.InferenceSession) -> Signature:
     """Return what a session takes and gives."""
     return Signature(
@@ -205,8 +224,8 @@ def opset(model: onnx.ModelProto) -> int:
 
 
 def one_line(error: object) -> str:
-    """Return a foreign message as one line without ONNX Runtime's code in brackets."""
-    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
+    """Return a foreign message as one line, without ONNX Runtime's code in brackets, its sources and our folders."""
+    return _ITS_OWN.sub("", " ".join(str(error).split()))
 
 
 def _tensor(value: onnxruntime.NodeArg) -> Tensor:

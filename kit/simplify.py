@@ -25,7 +25,7 @@ def simplify(model: Model, folder: Path) -> Model:
         made = _simplified(model, folder)
     except UnsupportedModelError as error:
         return _as_it_is(model, folder, str(error))
-    except _failures() as error:
+    except kit.graph.onnx_failures() as error:
         return _as_it_is(model, folder, f"onnxsim failed: {kit.graph.one_line(error)}")
     _require_same(model.signature, made.signature)
     return made
@@ -44,15 +44,6 @@ def _simplified(model: Model, folder: Path) -> Model:
     onnx.checker.check_model(simpler, full_check=True)
     path = folder / "model.onnx"
     return kit.graph.describe(path, kit.graph.write(simpler, path))
-
-
-def _failures() -> tuple[type[Exception], ...]:
-    import onnx
-    from google.protobuf.message import Error as ProtobufError
-
-    return (
-        RuntimeError, ValueError, ProtobufError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError
-    )  # fmt: skip
 
 
 def _as_it_is(model: Model, folder: Path, why: str) -> Model:

@@ -25,9 +25,9 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeyp
     source = models.save(models.scale(2.0), tmp_path / "model.onnx")
     load = OnnxFile.load
 
-    def late(self: OnnxFile, text: str, folder: Path, shape: tuple[int, ...] | None) -> object:
+    def late(self: OnnxFile, text: str, folder: Path, shape: tuple[int, ...] | None, weights: str | None) -> object:
         models.save(models.scale(3.0), source)  # another program writes it between the two looks
-        return load(self, text, folder, shape)
+        return load(self, text, folder, shape, weights)
 
     monkeypatch.setattr(OnnxFile, "load", late)
     with pytest.raises(SourceChangedError, match=r"model\.onnx was changed while it was read; run again"):

@@ -17,6 +17,7 @@ from kit.cli._board import Board
 from kit.cli._display import Display, result_lines
 from kit.cli._text import printable
 from kit.jobs import Job, Outcome
+from kit.progress import Silent
 from kit.specfile import plan
 from kit.specfile.plan import Override
 
@@ -31,7 +32,7 @@ def run(context: click.Context, *, workers: int | None, quiet: bool, as_json: bo
     jobs = plan.jobs(Path(context.params["source"]), tuple(_overrides(context)))
     start = time.perf_counter()
     if len(jobs) == 1:
-        outcomes = _one(jobs[0], quiet=quiet or as_json)
+        outcomes = _one(jobs[0], quiet=quiet, as_json=as_json)
     else:
         outcomes = _several(jobs, workers, quiet=quiet or as_json)
     seconds = time.perf_counter() - start
@@ -44,13 +45,14 @@ def run(context: click.Context, *, workers: int | None, quiet: bool, as_json: bo
     return failures[0][1].exit_code if failures else 0
 
 
-def _one(job: Job, *, quiet: bool) -> tuple[Outcome, ...]:
-    """Make the only model, in this process and with its stages in view."""
+def _one(job: Job, *, quiet: bool, as_json: bool) -> tuple[Outcome, ...]:
+    """Make the only model, in this process and with its stages in view; its failure is told as that of a model."""
+    if as_json:
+        return (worker.attempt(job, Silent()),)
     with Display(quiet=quiet) as display:
-        outcome = worker.attempt(job, display)
-    if outcome.result is not None:
-        display.show(result_lines(outcome.result))
-    return (outcome,)
+        result = worker.make(job, display)
+    display.show(result_lines(result))
+    return (Outcome(name=job.spec.name, result=result),)
 
 
 def _several(jobs: Sequence[Job], workers: int | None, *, quiet: bool) -> tuple[Outcome, ...]:

@@ -28,6 +28,7 @@ _COUNTERS = ("num_batches_tracked", "total_ops", "total_params")
 _DAMAGED = (
     "weights {name} is no file of torch.save, or is damaged; copy it again, or give a .safetensors, .pt or .pth file"
 )
+_WORDS = ("random", "none")
 _SHOWN = 3
 
 
@@ -47,6 +48,10 @@ def load_into(module: torch.nn.Module, file: str, source: str) -> tuple[str, ...
 def read(path: Path) -> Any:
     """Return what a file of weights holds. Raises as ``load_into`` does."""
     if not path.is_file():
+        if path.name in _WORDS:
+            raise CheckpointError(
+                f'weights "{path.name}" are for timm:NAME; leave --weights out: the network keeps its own'
+            )
         what = "is a folder" if path.is_dir() else "does not exist"
         raise CheckpointError(f"weights {path} {what}; give a .safetensors, .pt or .pth file")
     return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,7 +80,9 @@ class Ultralytics:
         if not written.is_file():
             raise ExportError(f"ultralytics exported {source} and wrote no {written.name}; try yolo export format=onnx")
         proto = kit.graph.read(written)
-        return Loaded(model=_export.finish(proto, folder), digest=digest)
+        shutil.rmtree(work)  # the folder may be kept, and it holds the checkpoint again
+        notes = () if given.suffix == ".pt" else ("a YAML has no trained weights: they are random, for tests of speed",)
+        return Loaded(model=_export.finish(proto, folder, notes), digest=digest)
 
     def reference(self, source: str, input_shape: tuple[int, ...] | None) -> Reference | None:  # noqa: ARG002
         """Return None: its PyTorch network lives in another process."""

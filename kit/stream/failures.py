@@ -125,6 +125,10 @@ def _spoken(text: str) -> Iterator[tuple[re.Match[str], str]]:
             yield match, short
 
 
-def of_call(error: grpc.RpcError) -> Failure:
-    """Return what a failed call of grpc means."""
+def of_call(error: grpc.RpcError | grpc.FutureCancelledError | CallFailedError) -> Failure:
+    """Return what an exception of a call means."""
+    if isinstance(error, CallFailedError):
+        return error.failure
+    if not hasattr(error, "code"):
+        return Failure(trouble=Trouble.CANCELLED, text="the request was cancelled")
     return classify(error.code().name, error.details() or "")

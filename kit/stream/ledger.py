@@ -21,6 +21,9 @@ class Ledger:
     def __init__(self, *, per_camera: int, overall: int, freshness_s: float) -> None:
         self.changed = threading.Condition()
         self.closed = False
+        """Whether nothing more is let in."""
+        self.ended = False
+        """Whether nothing more is sent, either."""
         self._turns = Turns(per_camera=per_camera, overall=overall)
         self._freshness_ns = int(freshness_s * 1e9)
         self._submitted, self._emitted, self._dropped = 0, 0, Counter[Cause]()
@@ -38,7 +41,7 @@ class Ledger:
     def put_back(self, frame: Frame) -> bool:
         """Let a frame that was sent in vain wait again; False where it is too old or a newer one waits."""
         with self.changed:
-            if self.closed or self.left_s(frame) <= 0 or not self._turns.put_back(frame):
+            if self.ended or self.left_s(frame) <= 0 or not self._turns.put_back(frame):
                 return False
             self._turns.done(frame.camera)
             self.changed.notify_all()
@@ -71,10 +74,16 @@ class Ledger:
                 self._dropped[cause] += 1
             self.changed.notify_all()
 
-    def close(self) -> list[Frame]:
-        """Let nothing in any more; drop what waits, and return it."""
+    def close(self) -> None:
+        """Let nothing in any more."""
         with self.changed:
             self.closed = True
+            self.changed.notify_all()
+
+    def end(self) -> list[Frame]:
+        """Drop what still waits, and return it."""
+        with self.changed:
+            self.closed = self.ended = True
             frames = self._turns.clear()
             self._dropped[Cause.SHUTDOWN] += len(frames)
             self.changed.notify_all()
@@ -99,6 +108,11 @@ class Ledger:
         with self.changed:
             oldest_ns = self._turns.oldest_ns()
         return None if oldest_ns is None else (oldest_ns + self._freshness_ns - time.monotonic_ns()) / 1e9 + 0.001
+
+    @property
+    def waiting(self) -> int:
+        """How many frames wait."""
+        return self._turns.waiting
 
     @property
     def in_flight(self) -> int:

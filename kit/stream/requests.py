@@ -118,8 +118,7 @@ class Dispatcher:
 
     def wait_for_room(self, camera: str, timeout_s: float) -> bool:
         """Wait until no frame of a camera waits, so that the next one replaces none: for files, which lose nothing."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._ledger.closed or not self._ledger.waits(camera), timeout_s)
+        return self.wait_for(lambda: self._ledger.closed or not self._ledger.waits(camera), timeout_s)
 
     def has_room(self, camera: str) -> bool:
         """Return whether a frame of a camera would be sent at once, so that it is worth to take one."""
@@ -159,22 +158,27 @@ class Dispatcher:
         return self._ledger.counts
 
     def close(self) -> None:
-        """Take no more frames, wait for what is under way (``drain_s`` at most), and end. May be called twice."""
-        for frame in self._ledger.close():
+        """Take no more frames, wait for those that were taken (``drain_s`` at most), and end. May be called twice."""
+        self._ledger.close()
+        if self._sender.is_alive():
+            self.wait_for(self._idle, self._options.drain_s)
+        for frame in self._ledger.end():
             self._drop(frame, Cause.SHUTDOWN, "the client ended before its turn")
         if self._sender.ident is None:
             return  # it was never started
         self._sender.join(_PROBE_TIMEOUT_S * 4)
         with self._changed:
-            self._changed.wait_for(lambda: not self._ledger.in_flight, self._options.drain_s)
             calls = list(self._calls.values())
         for call in calls:
             call.cancel()
-        with self._changed:
-            self._changed.wait_for(lambda: not self._ledger.in_flight, _CANCEL_S)
+        self.wait_for(lambda: not self._ledger.in_flight, _CANCEL_S)
         self._replies.put(None)
         self._receiver.join(_CANCEL_S)
         self._use(None)
+
+    def _idle(self) -> bool:
+        """Return whether nothing is under way or can be sent; the lock is held."""
+        return not self._ledger.in_flight and not (self._ledger.waiting and self._session)
 
     def _why_waiting(self, camera: str) -> tuple[Cause, str]:
         """Return why a camera's waiting frame could not be sent yet; the lock is held."""
@@ -187,7 +191,7 @@ class Dispatcher:
     # The thread that sends.
 
     def _send_forever(self) -> None:
-        while not self._ledger.closed:
+        while not self._ledger.ended:
             for frame in self._ledger.stale():
                 self._drop(frame, Cause.STALE, self._announcer.trouble or "it waited too long")
             with self._changed:
@@ -208,7 +212,7 @@ class Dispatcher:
         """Wait until something changes, or can be done by the clock; the lock is held."""
         stale_s = self._ledger.until_stale_s()
         pauses = [due_s] * (due_s > 0) + ([] if stale_s is None else [stale_s])
-        if not self._ledger.closed:
+        if not self._ledger.ended:
             self._changed.wait(min(pauses, default=None))
 
     def _connect(self) -> None:
@@ -279,14 +283,8 @@ class Dispatcher:
         try:
             message = call.result()
             output, version = flight.session.read(message, flight.parcel)
-        except grpc.RpcError as error:
+        except (grpc.RpcError, grpc.FutureCancelledError, CallFailedError) as error:
             self._failed(flight, of_call(error))
-            return
-        except grpc.FutureCancelledError:
-            self._failed(flight, Failure(trouble=Trouble.CANCELLED, text="the request was cancelled"))
-            return
-        except CallFailedError as error:
-            self._failed(flight, error.failure)
             return
         self._release(flight, answered=True)
         self._succeeded(flight, version, received_ns)
@@ -334,7 +332,7 @@ class Dispatcher:
         if (failure.resend or trouble is Trouble.CANCELLED) and self._ledger.put_back(frame):
             return
         ending = (Cause.SHUTDOWN, "the client ended before its answer came")
-        self._over(frame, *(ending if self._ledger.closed else (Cause.SERVER_ERROR, failure.text)))
+        self._over(frame, *(ending if self._ledger.ended else (Cause.SERVER_ERROR, failure.text)))
 
     def _heed(self, current: Session, failure: Failure) -> None:
         if failure.trouble is not Trouble.UNREACHABLE:

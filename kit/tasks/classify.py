@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kit import labels
 from kit.errors import ParityError
-from kit.tasks import _vector
+from kit.tasks import _metadata, _vector
 from kit.tasks._ending import Ending
 from kit.tasks.interface import Arrays, Head
 from kit.types import Certainty, Interpretation, Model, Normalization, Thresholds
@@ -35,7 +35,11 @@ class Classify:
         kind = f"of {head} ({why})" if head == "probabilities" else f"of logits ({why}), softmax is added"
         reason = f"one output {vector.shape} {kind}"
         return Head(
-            name=head, class_count=vector.size, reason=reason, certainty=certainty, normalization=_normalization(model)
+            name=head,
+            class_count=vector.size,
+            reason=reason,
+            certainty=certainty,
+            normalization=_metadata.normalization(model),
         )
 
     def expects(self) -> str:
@@ -66,15 +70,6 @@ class Classify:
     def thresholds(self, asked: Thresholds) -> None:  # noqa: ARG002
         """A classifier gives every probability."""
         return
-
-
-def _normalization(model: Model) -> Normalization | None:
-    """Return what the metadata tells of it: Ultralytics' classifiers take pixels / 255 as they are.
-
-    Source: https://github.com/ultralytics/ultralytics/issues/13247
-    """
-    ultralytics = model.metadata.get("author") == "Ultralytics" and model.metadata.get("task") == "classify"
-    return Normalization() if ultralytics else None
 
 
 def _judge(model: Model, vector: _vector.Vector) -> tuple[Certainty, str]:

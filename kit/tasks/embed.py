@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kit import labels
-from kit.tasks import _vector
+from kit.tasks import _metadata, _vector
 from kit.tasks._ending import Ending
 from kit.tasks.interface import Arrays, Head
 from kit.types import Certainty, Interpretation, Model, Normalization, Thresholds
@@ -39,7 +39,13 @@ class Embed:
             head, kind = "normalised", f"of length 1 ({why})"
         else:
             head, kind = "features", f"of features ({why}), brought to length 1"
-        return Head(name=head, class_count=None, reason=f"one output {vector.shape} {kind}", certainty=certainty)
+        return Head(
+            name=head,
+            class_count=None,
+            reason=f"one output {vector.shape} {kind}",
+            certainty=certainty,
+            normalization=_metadata.normalization(model),
+        )
 
     def expects(self) -> str:
         """One output of features."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kit import labels
-from kit.tasks import _ending
+from kit.tasks import _ending, _metadata
 from kit.tasks._ending import Ending
 from kit.tasks.interface import Arrays, Head
 from kit.types import Certainty, DataType, Interpretation, Layout, Model, Normalization, Thresholds
@@ -73,6 +73,7 @@ class Segment:
             certainty=certainty,
             layout=Layout(words=words),
             argmax=True,
+            normalization=_metadata.normalization(model),
         )
 
     def expects(self) -> str:

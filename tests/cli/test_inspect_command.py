@@ -97,7 +97,7 @@ class TestJson:
         assert [(c["domain"], c["name"], c["served"]) for c in found["anatomy"]["customs"]] == [
             ("mmcv", "RoiAlignRotated", False)
         ]
-        assert found["problem"].startswith("ONNX Runtime cannot load")
+        assert "mmcv::RoiAlignRotated" in found["problem"]
         assert [t["name"] for t in found["signature"]["outputs"]] == ["y"]
         assert found["signature"]["inputs"][0]["shape"] == [-1, 3, 8, 10]
 

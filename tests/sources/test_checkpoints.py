@@ -178,6 +178,19 @@ def test_damage_is_answered_in_one_line(tmp_path: Path, cut: int, flips: list[tu
     assert "\n" not in str(caught.value)
 
 
+@given(
+    data=st.binary(max_size=300),
+    start=st.sampled_from([b"", b"\x80\x02", b"\x80\x04", b"PK\x03\x04", b"\x10" + b"\0" * 7 + b"{"]),
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_are_answered_in_one_line(tmp_path: Path, data: bytes, start: bytes) -> None:
+    path = tmp_path / "any.pt"
+    path.write_bytes(start + data)
+    with pytest.raises(KitError) as caught:
+        sources.resolve(str(path)).fingerprint(str(path))
+    assert "\n" not in str(caught.value)
+
+
 def test_shapes_that_a_module_was_traced_with_are_remembered(tmp_path: Path) -> None:
     class Add(torch.nn.Module):  # type: ignore[name-defined]
         def forward(self, left: object, right: object) -> object:

@@ -137,6 +137,7 @@ def test_what_would_run_code_is_refused_and_the_command_converts_it(
     ("name", "data", "words"),
     [
         ("gone.pt", None, "weights gone.pt does not exist; give a .safetensors, .pt or .pth file"),
+        ("random", None, 'weights "random" are for timm:NAME; leave --weights out'),
         ("empty.pt", b"", "weights empty.pt is no file of torch.save"),
         ("text.pt", b"hello", "is no file of torch.save, or is damaged"),
         ("zip.pt", b"PK\x03\x04" + b"\0" * 60, "weights zip.pt is no file of torch.save"),

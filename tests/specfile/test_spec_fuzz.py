@@ -26,7 +26,7 @@ PIECES = [
     *("&a ", "*a", "!!str ", "!x ", "<<", "---\n", "...\n", "%YAML 1.1\n"),
     *("\x85", "\u2028", "\ufeff", "\x00", "\U0001f600", "\ud800"),
 ]
-SETTINGS = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True, scope="module")

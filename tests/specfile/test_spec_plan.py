@@ -257,7 +257,7 @@ class TestWhatIsASpec:
     def test_by_its_name(self, name: str) -> None:
         assert is_spec(name)
 
-    @pytest.mark.parametrize("name", ["model.onnx", "yaml", "a.yaml.onnx", "package.yaml:build", ""])
+    @pytest.mark.parametrize("name", ["model.onnx", "yaml", "a.yaml.onnx", "package.yaml:build", "", "yolo11n.yaml"])
     def test_not(self, name: str) -> None:
         assert not is_spec(name)
 

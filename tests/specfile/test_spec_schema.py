@@ -121,7 +121,7 @@ def says_text_by_numbers(value: Any, keys: Any) -> bool:
     return isinstance(value, dict) and any(name in text and isinstance(value[name], plain) for name in value)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(value=specs())
 @example(value={"models": [{"source": "model.onnx"}]})
 @example(value={"models": [{"source": "model.onnx", "std": 0}]})

@@ -74,7 +74,7 @@ def test_a_user_may_know_better() -> None:
 @st.composite
 def heads(draw: st.DrawFn) -> np.ndarray:
     """Heads [4 + C, A] with many overlaps and ties."""
-    classes, anchors = draw(st.integers(1, 4)), draw(st.integers(5, 60))
+    classes, anchors = draw(st.integers(1, 4)), draw(st.integers(12, 60))
     generator = np.random.default_rng(draw(st.integers(0, 10**6)))
     sizes = generator.choice([8.0, 10.0, 30.0], (2, anchors))
     centres = generator.choice(np.arange(10, 90, draw(st.sampled_from([2, 5, 20]))), (2, anchors))

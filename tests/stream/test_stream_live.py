@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import threading
@@ -153,6 +154,21 @@ def test_boxes_are_in_pixels_of_the_source(server: Server, pictures: list[npt.ND
     (small, large), _ = answers(server, "digits", [pictures[0], np.kron(pictures[0], np.ones((2, 2, 1), np.uint8))])
     assert small.classes.tolist() == large.classes.tolist()
     assert np.allclose(small.boxes * 2, large.boxes, atol=1)
+
+
+def test_the_documented_example_runs(
+    server: Server, pictures: list[npt.NDArray[np.uint8]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "docs" / "stream.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    program = program.replace("localhost:8001", server.url).replace("freshness_s=0.5", "freshness_s=20")
+    exec(program, {"image": pictures[0]})
+    said = capsys.readouterr().out
+    assert len(re.findall(r"^door 0 \d 0\.\d+ \[", said, re.MULTILINE)) > 2
+    assert "Counts(submitted=1" in said
+    # The line that the page shows is the line that is said.
+    shown = " ".join(text.split("    digits version 1 at ")[1].split("\n\n")[0].split())
+    assert shown.removeprefix("localhost:8001") in " ".join(said.split())
 
 
 def test_a_server_that_is_killed_and_comes_back_is_used_again(

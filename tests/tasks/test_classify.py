@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -47,6 +47,8 @@ scores = arrays.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=12).fl
 @settings(max_examples=40, deadline=None)
 @given(value=scores, opset=st.sampled_from([13, 17, 21]), head=st.sampled_from(["logits", "probabilities"]))
 def test_the_graph_does_what_numpy_does(value: Any, opset: int, head: str) -> None:
+    # Such logits are refused: they look like probabilities.
+    assume(head == "probabilities" or value.min() < 0 or not np.allclose(value.sum(axis=1), 1, atol=1e-2))
     meaning = meaning_of(value.shape[1], head)
     text = CLASSIFY.head_graph(model_of((-1, value.shape[1]), opset=opset), meaning)
     assert text is not None

@@ -20,7 +20,7 @@ import kit.graph
 from kit import compare, contract, tasks
 from kit.errors import UnsupportedModelError, UsageError
 from kit.inputs import Recipe
-from kit.types import Certainty, DataType, Graphs, Interpretation, Layout, Model, Signature, Spec, Tensor
+from kit.types import Certainty, DataType, Graphs, Interpretation, Layout, Model, Normalization, Signature, Spec, Tensor
 
 SPEC = Spec(source="m.onnx", name="m", targets=("x86-cpu",))
 SEGMENT = tasks.get("segment")
@@ -127,6 +127,11 @@ class TestRecognition:
     )
     def test_of_what_is_none(self, proto: onnx.ModelProto, tmp_path: Path) -> None:
         assert contract.interpret(SPEC, described(proto, tmp_path)).task != "segment"
+
+    def test_one_of_ultralytics_takes_pixels_from_0_to_1(self, tmp_path: Path) -> None:
+        metadata = {"author": "Ultralytics", "task": "semantic"}
+        found = contract.interpret(SPEC, described(network(5, metadata=metadata), tmp_path))
+        assert (found.task, found.certainty, found.normalization) == ("segment", CERTAIN, Normalization())
 
     def test_of_other_proportions_is_refused_with_what_would_fit(self, tmp_path: Path) -> None:
         proto = network(5, node("GlobalAveragePool", "v", "y"), shape=(5, 1, 1))

@@ -84,7 +84,9 @@ class Head:
         assert read.layout is not None
         outputs = [reading.shown.outputs[index].name for index in read.layout.outputs]
         raw, limits = tuple(arrays[name][np.newaxis] for name in outputs), reading.thresholds
-        if head.name == _USUAL:  # its scores stand there as they are: nearly all anchors go before any is decoded
+        if (
+            head.name == _USUAL and not read.layout.words
+        ):  # its scores stand there as they are: nearly all anchors go before any is decoded
             raw = (raw[0][:, :, raw[0][0, _BOX:].max(axis=0) > limits.score],)
         decoded = head.decode(raw, read)
         best = decoded.best[0].astype(np.float32, copy=False)
