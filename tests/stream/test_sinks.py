@@ -265,6 +265,20 @@ class TestOthers:
         with pytest.raises(OutputUnavailableError, match=r"DISPLAY is not set; --page 8080 shows the same"):
             sinks.by_key("show").check("-")
 
+    @pytest.mark.parametrize("display", [":987", "nonsense", "127.0.0.1:59000"])
+    def test_a_window_needs_a_display_that_answers(self, display: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DISPLAY", display)
+        with pytest.raises(OutputUnavailableError, match=r"none answers at DISPLAY="):
+            sinks.by_key("show").check("-")
+
+    def test_a_display_that_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind("\0/tmp/.X11-unix/X986")
+            listening.listen()
+            for display in (":986", ":986.0", "unix:986"):
+                monkeypatch.setenv("DISPLAY", display)
+                sinks.by_key("show").check("-")
+
     def test_a_window_needs_an_opencv_with_windows(self) -> None:
         cv2 = pytest.importorskip("cv2")
         if not re.search(r"GUI:\s+NONE", cv2.getBuildInformation()):
