@@ -26,12 +26,22 @@ _LOG = logging.getLogger("kit.stream")
 
 
 class Outlet:
-    """Runs one sink. ``tell`` is called with what a person should read, ``ended`` where it wants the run to end."""
+    """Runs one sink. ``tell`` is called with what a person should read, ``ended`` where it wants the run to end.
+
+    One that is not ``whole`` gets the newest result of each camera, except of sources that wait.
+    """
 
     def __init__(
-        self, name: str, sink: OpenSink, *, tell: Callable[[Note], None], ended: Callable[[SinkGoneError], None]
+        self,
+        name: str,
+        sink: OpenSink,
+        *,
+        tell: Callable[[Note], None],
+        ended: Callable[[SinkGoneError], None],
+        whole: bool = True,
     ) -> None:
         self.name = name
+        self._whole = whole
         self._sink = sink
         self._tell = tell
         self._ended = ended
@@ -54,6 +64,8 @@ class Outlet:
                 return
             if wait_s and not self._stuck:
                 self._stuck = not self._changed.wait_for(lambda: len(self._waiting) < ROOM or self._left_out, wait_s)
+            if not self._whole and not wait_s:
+                self._forget(emission.result.frame.camera)
             if len(self._waiting) >= ROOM:
                 self._waiting.popleft()
                 self._missed += 1
@@ -85,6 +97,12 @@ class Outlet:
             self._changed.notify_all()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    def _forget(self, camera: str) -> None:
+        """Miss what waits of a camera, which is no longer the newest; the lock is held."""
+        kept = [waiting for waiting in self._waiting if waiting.result.frame.camera != camera]
+        self._missed += len(self._waiting) - len(kept)
+        self._waiting = deque(kept)
 
     # Its thread
 

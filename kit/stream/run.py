@@ -127,7 +127,8 @@ class Run:
     def _open_sinks(self) -> None:
         for output in self._plan.outputs:
             opened = output.sink.open(output.target, self.snapshot)
-            self._outlets.append(Outlet(output.sink.name, opened, tell=self._tell, ended=self._sink_ended))
+            kind = output.sink
+            self._outlets.append(Outlet(kind.name, opened, tell=self._tell, ended=self._sink_ended, whole=kind.whole))
             if opened.greeting:
                 self._tell(Note(text=opened.greeting))
 

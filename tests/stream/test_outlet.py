@@ -41,8 +41,8 @@ class Told:
     notes: list[Note] = field(default_factory=list)
     ends: list[SinkGoneError] = field(default_factory=list)
 
-    def outlet(self, sink: Recorded) -> Outlet:
-        return Outlet("made", sink, tell=self.notes.append, ended=self.ends.append)
+    def outlet(self, sink: Recorded, *, whole: bool = True) -> Outlet:
+        return Outlet("made", sink, tell=self.notes.append, ended=self.ends.append, whole=whole)
 
 
 def finish(outlet: Outlet, offered: int) -> None:
@@ -82,6 +82,26 @@ def test_a_sink_that_hangs_holds_up_nobody_and_gets_the_newest() -> None:
     release.set()
     finish(outlet, 1000)
     assert sink.taken[-ROOM:] == list(range(1000 - ROOM, 1000))
+
+
+def test_one_that_wants_the_newest_gets_the_newest_of_each_camera() -> None:
+    began, release = threading.Event(), threading.Event()
+    cameras: list[tuple[str, int]] = []
+
+    def slow(emission: Emission) -> None:
+        cameras.append((emission.result.frame.camera, emission.result.frame.number))
+        began.set()
+        release.wait(10)
+
+    outlet = Told().outlet(Recorded(act=slow), whole=False)
+    outlet.offer(emissions.emission(0, camera="a"))
+    assert began.wait(5)
+    for number in range(1, 50):
+        outlet.offer(emissions.emission(number, camera="a"))
+        outlet.offer(emissions.emission(number, camera="b"))
+    release.set()
+    finish(outlet, 99)
+    assert cameras == [("a", 0), ("a", 49), ("b", 49)]
 
 
 def test_a_source_that_waits_waits_for_a_slow_sink() -> None:

@@ -1,4 +1,4 @@
-"""A Python function that is called with each result, in the order in which they come."""
+"""A Python function that is called with each result, or, where it is slow, with the newest of each live camera."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from kit.stream.snapshot import Snapshot
 
 
 class Callback:
-    """Calls it in a thread of its own; while it works, newer results wait, and the oldest of many are left out."""
+    """Calls it in a thread of its own; while it works, the newest result of each live camera waits."""
 
     name = "callback"
     flag = ""
     key = ""
     takes = Takes.PYTHON
     help = "Call a Python function with each result."
-    whole = True
+    whole = False
 
     def check(self, target: Target) -> None:
         """Take whatever can be called."""

@@ -99,7 +99,8 @@ class Sink(Protocol):
     """A kind of sink.
 
     ``flag`` is the option of ``kit camera`` and ``key`` that of a configuration file; both are empty where there is
-    none. ``help`` says in a sentence what is made. ``whole`` says that it wants every result of a source that waits.
+    none. ``help`` says in a sentence what is made. ``whole`` says that it wants every result; the
+    others get the newest of each live camera.
     """
 
     name: str
