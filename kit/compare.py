@@ -13,10 +13,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from kit import dialect, tasks
+from kit import dialect, simplify, tasks
 from kit.errors import ParityError, UnsupportedModelError
 from kit.inputs import Recipe, Samples, to_native
 from kit.types import Difference, Graphs, Parity, Tensor
+
+
+class DiffersError(ParityError):
+    """Numbers differ by more than rounding."""
+
 
 Array = npt.NDArray[np.generic]
 Arrays = dict[str, Array]
@@ -63,7 +68,11 @@ def tolerance_of(path: Path) -> float:
 
 
 def check_stages(graphs: Graphs, frames: Samples, sizes: tuple[int, ...]) -> tuple[Parity, ...]:
-    """Hold each graph against the one before it. Raises ``ParityError``, which names the stage and the output."""
+    """Hold each graph against the one before it.
+
+    Raises ``ParityError``, which names the stage and the output, and ``simplify.UnfaithfulError`` where that stage is
+    the simplifier's, without which the model can be served.
+    """
     floor = tolerance_of(graphs.original.path)
     native = frames.mapped(lambda feeds: to_native(feeds, graphs.network.signature, graphs.meaning))
     original = Answers(runner(graphs.original.path), native)
@@ -71,10 +80,21 @@ def check_stages(graphs: Graphs, frames: Samples, sizes: tuple[int, ...]) -> tup
     found = []
     if graphs.reference is not None:
         found.append(_check("export", Answers(graphs.reference, native).at, original.at, frames, sizes, floor))
-    found.append(_check("simplify", original.at, network.at, frames, sizes, floor))
+    found.append(_check_simplified(graphs, original, network, frames, sizes, floor))
     if graphs.meaning.contract == "served":
         found.append(_check_contract(graphs, network, frames, sizes, floor))
     return tuple(found)
+
+
+def _check_simplified(
+    graphs: Graphs, original: Answers, network: Answers, frames: Samples, sizes: tuple[int, ...], floor: float
+) -> Parity:
+    try:
+        return _check("simplify", original.at, network.at, frames, sizes, floor)
+    except DiffersError as error:
+        if graphs.original.digest == graphs.network.digest:
+            raise
+        raise simplify.UnfaithfulError(str(error).removeprefix("simplify: ")) from error
 
 
 def check_resized(
@@ -211,7 +231,7 @@ def _differences(stage: str, expected: Mapping[str, Array], got: Mapping[str, Ar
             raise ParityError(f"{stage}: output {name} is NaN before this stage already: the model itself is at fault")
         one = difference(name, value, got[name])
         if exceeds(one, allowed):
-            raise ParityError(
+            raise DiffersError(
                 f"{stage}: output {name} differs at batch {one.batch}: by {one.maximum:.3g} "
                 f"({one.relative:.3g} of its range, allowed {allowed:g}), cosine {one.cosine:.6f}, {one.nan} NaN"
             )

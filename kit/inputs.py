@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -76,10 +77,11 @@ class Recipe:
         return tuple(self.images[index * len(self.images) // count] for index in range(count))
 
     def digest(self) -> str:
-        """Return the digest of what ``make`` depends on. Raises ``OSError`` where an image has gone."""
+        """Return the digest of what ``make`` depends on. Raises ``InputsError`` where an image has gone."""
         digest = hashlib.sha256(repr((self.signature, self.count)).encode())
         for path in self.chosen():
-            digest.update(path.read_bytes())
+            with _readable(path):
+                digest.update(path.read_bytes())
         return digest.hexdigest()
 
     def make(self) -> Samples:
@@ -107,12 +109,21 @@ def batch_sizes(signature: Signature, largest: int) -> tuple[int, ...]:
 
 def images_in(folder: Path) -> tuple[Path, ...]:
     """Return the image files in ``folder``, sorted. Raises ``InputsError`` where there are none."""
-    if not folder.is_dir():
-        raise InputsError(f"{folder} is no folder; give a folder of images")
-    files = tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGE_SUFFIXES and p.is_file()))
+    with _readable(folder):
+        if not folder.is_dir():
+            raise InputsError(f"{folder} is no folder; give a folder of images")
+        files = tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGE_SUFFIXES and p.is_file()))
     if not files:
         raise InputsError(f"{folder} holds no images ({', '.join(sorted(_IMAGE_SUFFIXES))})")
     return files
+
+
+@contextmanager
+def _readable(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputsError(f"{error.filename or place} cannot be read: {error.strerror}") from error
 
 
 def random(tensor: Tensor, count: int, free: tuple[int, int] = _FREE_IMAGE_SIZE) -> Array:

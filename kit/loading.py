@@ -61,15 +61,20 @@ def make_batch_variable(loaded: Loaded, stages: Stages) -> Loaded:
 
 def simplified(original: Model, stages: Stages) -> Model:
     """Return the network with what its exporter left behind taken out."""
-    network = stages.cached(
-        Key(stage="simplify", inputs=(original.digest,), tools=("onnxsim", "onnx", "onnxruntime")),
-        Model,
-        lambda folder: simplify.simplify(original, folder),
-        summary.size,
-    )
+    key = _simplify_key(original)
+    network = stages.cached(key, Model, lambda folder: simplify.simplify(original, folder), summary.size)
     for note in network.notes:
         stages.progress.note(note)
     return network
+
+
+def leave(original: Model, stages: Stages, why: str) -> None:
+    """Let ``simplified`` return the model as it is from now on."""
+    stages.anew(_simplify_key(original), Model, lambda folder: simplify.leave(original, folder, why))
+
+
+def _simplify_key(original: Model) -> Key:
+    return Key(stage="simplify", inputs=(original.digest,), tools=("onnxsim", "onnx", "onnxruntime"))
 
 
 def _told(stages: Stages, loaded: Loaded) -> Loaded:

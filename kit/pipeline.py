@@ -29,7 +29,7 @@ from kit import (
     verify,
 )
 from kit.cache import Cache, Key, tool_version
-from kit.errors import InputsError, UsageError
+from kit.errors import UsageError
 from kit.inputs import Recipe
 from kit.manifest import Manifest, Origin, StageParity, TargetRecord
 from kit.progress import Progress, Silent
@@ -89,8 +89,17 @@ def generate(spec: Spec, options: Options, progress: Progress | None = None) -> 
 
     Raises a ``KitError`` that says which stage failed and why.
     """
-    start = time.perf_counter()
-    plan = _prepare(spec, options, progress or Silent())
+    start, progress = time.perf_counter(), progress or Silent()
+    try:
+        return _generate(spec, options, progress, start)
+    except simplify.UnfaithfulError as error:
+        progress.note(f"not simplified, {error}; once more with the graph as it was read")
+    # What this run has made is in the cache, also where nothing was to be taken from there.
+    return _generate(spec, replace(options, use_cache=True), progress, start)
+
+
+def _generate(spec: Spec, options: Options, progress: Progress, start: float) -> Result:
+    plan = _prepare(spec, options, progress)
     with (
         plan.stages.cache.in_use(),
         repository.workspace(options.output) as work,
@@ -142,22 +151,8 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
             options.output, spec.name, alongside=options.alongside, discard_edits=options.discard_edits
         ),
         stages=Stages(cache=cache, progress=progress),
-        images=_images(folder) if folder else (),
+        images=inputs.images_in(folder) if folder else (),
     )
-
-
-def _images(folder: Path) -> tuple[Path, ...]:
-    try:
-        return inputs.images_in(folder)
-    except OSError as error:
-        raise InputsError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
-
-
-def _digest(recipe: Recipe) -> str:
-    try:
-        return recipe.digest()
-    except OSError as error:
-        raise InputsError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def _load(plan: _Plan, scratch: Path, standby: Standby) -> Loaded:
@@ -326,15 +321,19 @@ def _stand_in(plan: _Plan, graphs: Graphs, artifact: Artifact) -> Candidate:
 
 def _compare(plan: _Plan, graphs: Graphs, recipe: Recipe, sizes: tuple[int, ...]) -> tuple[Parity, ...]:
     """Hold each graph against the one before it."""
-    digests = (graphs.original.digest, graphs.network.digest, graphs.served.digest, _digest(recipe))
+    digests = (graphs.original.digest, graphs.network.digest, graphs.served.digest, recipe.digest())
 
     def work(_: Path) -> tuple[Parity, ...]:
         from kit import compare
 
-        found = compare.check_stages(graphs, recipe.make(), sizes)
-        if (other := recipe.resized()) is not None:
-            found = compare.check_resized(graphs, other, found, plan.stages.progress.note)
-        simplify.check(graphs.original, graphs.network)
+        try:
+            found = compare.check_stages(graphs, recipe.make(), sizes)
+            if (other := recipe.resized()) is not None:
+                found = compare.check_resized(graphs, other, found, plan.stages.progress.note)
+            simplify.check(graphs.original, graphs.network)
+        except simplify.UnfaithfulError as error:
+            loading.leave(graphs.original, plan.stages, str(error))
+            raise
         return found
 
     key = Key(

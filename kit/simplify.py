@@ -9,25 +9,29 @@ from dataclasses import replace
 from pathlib import Path
 
 from kit import dialect, inputs, quiet
-from kit.errors import StageError, UnsupportedModelError
+from kit.errors import UnsupportedModelError
 from kit.types import DataType, Model, Signature, Tensor
+
+
+class UnfaithfulError(Exception):
+    """The simplified graph answers otherwise than the model; the model can be served as it was read (``leave``)."""
 
 
 def simplify(model: Model, folder: Path) -> Model:
     """Write the simplified model into ``folder``; ``check`` it before it is published.
 
-    Where onnxsim fails, or its result cannot be loaded, the model itself is the result, with a note that says why.
-    Raises ``StageError`` where onnxsim changes the names, types or shapes of inputs and outputs.
+    Where onnxsim fails, its result cannot be loaded, or has other inputs and outputs, the model itself is the result,
+    with a note that says why.
     """
     import kit.graph
 
     try:
         made = _simplified(model, folder)
-    except UnsupportedModelError as error:
-        return _as_it_is(model, folder, str(error))
+        _require_same(model.signature, made.signature)
+    except (UnsupportedModelError, UnfaithfulError) as error:
+        return leave(model, folder, str(error))
     except kit.graph.onnx_failures() as error:
-        return _as_it_is(model, folder, f"onnxsim failed: {kit.graph.one_line(error)}")
-    _require_same(model.signature, made.signature)
+        return leave(model, folder, f"onnxsim failed: {kit.graph.one_line(error)}")
     return made
 
 
@@ -46,7 +50,8 @@ def _simplified(model: Model, folder: Path) -> Model:
     return kit.graph.describe(path, kit.graph.write(simpler, path))
 
 
-def _as_it_is(model: Model, folder: Path, why: str) -> Model:
+def leave(model: Model, folder: Path, why: str) -> Model:
+    """Return the model as it is, in ``folder`` too, with a note that says why it was not simplified."""
     import kit.graph
 
     (folder / "model.onnx").unlink(missing_ok=True)
@@ -58,7 +63,7 @@ def check(model: Model, simpler: Model) -> None:
     """Let onnxsim compare one answer of its result with the model's; ``kit.compare`` holds it to more.
 
     Its check cannot do text, and knows no rounding but that of FP32. Inputs are ours, for its own have no sizes where
-    a model's are free. Raises ``StageError``, or ``UnsupportedModelError`` where the model itself does not run.
+    a model's are free. Raises ``UnfaithfulError``, or ``UnsupportedModelError`` where the model itself does not run.
     """
     from onnxsim import model_checking
 
@@ -72,7 +77,7 @@ def check(model: Model, simpler: Model) -> None:
     with contextlib.redirect_stdout(io.StringIO()), quiet.native_output():
         equal = model_checking.compare(str(simpler.path), str(model.path), n_times=1, input_data=feeds, verbose=False)
     if not equal:
-        raise StageError("simplify: onnxsim's own check found that its result answers otherwise than the model")
+        raise UnfaithfulError("onnxsim's own check found that its result answers otherwise")
 
 
 def _answers(model: Model, feeds: dict[str, inputs.Array]) -> bool:
@@ -93,18 +98,17 @@ def _answers(model: Model, feeds: dict[str, inputs.Array]) -> bool:
 
 
 def _require_same(before: Signature, after: Signature) -> None:
-    """Compare what the model takes and gives, tensor by tensor. Raises ``StageError``."""
+    """Compare what the model takes and gives, tensor by tensor. Raises ``UnfaithfulError``."""
     fixed = all(size != -1 for tensor in before.inputs for size in tensor.shape)
     for kind in ("inputs", "outputs"):
         old, new = getattr(before, kind), getattr(after, kind)
         if len(old) != len(new):
-            raise StageError(f"simplify: onnxsim changed the number of {kind} from {len(old)} to {len(new)}")
+            raise UnfaithfulError(f"onnxsim changed the number of {kind} from {len(old)} to {len(new)}")
         for was, now in zip(old, new, strict=True):
             if was != now and not (fixed and _is_known_better(was, now)):
-                raise StageError(
-                    f"simplify: onnxsim changed {was.name} {was.dtype.value}{list(was.shape)} to {now.name} "
-                    f"{now.dtype.value}{list(now.shape)}: the graph has sizes fixed inside; export it with a free "
-                    "batch, or with a fixed batch of 1"
+                raise UnfaithfulError(
+                    f"onnxsim changed {was.name} {was.dtype.value}{list(was.shape)} to {now.name} "
+                    f"{now.dtype.value}{list(now.shape)}"
                 )
 
 
