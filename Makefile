@@ -26,7 +26,7 @@ help:  ## Print this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
 .PHONY: demo
-demo: $(VENV)/demo  ## Generate the example's repository, serve it, send pictures and a video; see out/
+demo: $(VENV)/demo  ## Generate the example's repository, serve it, stream pictures, a video and a camera; see out/
 	@$(BIN)/python clients/run_demo.py
 
 .PHONY: test

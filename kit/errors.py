@@ -36,7 +36,18 @@
     │   ├── ModelLoadError          51  Triton's own reason, in one line
     │   ├── DownloadError           52
     │   ├── ServerUnavailableError  53  no server can run on this machine
-    │   └── ServerDiedError         54
+    │   ├── ServerDiedError         54
+    │   ├── UnknownModelError       55  the server has no model of this name
+    │   ├── ModelContractError      56  a model that frames cannot be sent to as asked
+    │   └── NoAnswerError           57  frames were there, and not one had an answer
+    ├── CameraError                     where frames come from
+    │   ├── CameraUriError          80  no source reads what was given, or an option is wrong
+    │   ├── CameraNotFoundError     81  no such file, device or stream (404): trying again soon is no use
+    │   ├── CameraRefusedError      82  credentials or permissions are wrong (401, 403)
+    │   ├── CameraLostError         83  no answer, or no more of it: worth another try
+    │   └── CameraSupportError      84  this machine lacks what this kind of source needs
+    ├── OutputUnavailableError      85  this machine cannot show results as asked
+    ├── CamerasFileError            86  a file of cameras is wrong: all of its mistakes, one a line
     ├── MissingExtraError           60  an optional dependency is not installed
     ├── TargetFileError             61  a target's TOML file is wrong
     └── OutOfMemoryError            63  the machine has less memory than the model needs
@@ -241,7 +252,7 @@ class BadRepositoryError(RepositoryError):
 
 
 class ServerError(KitError):
-    """Triton could not be started, or ended."""
+    """Triton could not be started, ended, or has not what was asked for."""
 
 
 class PortInUseError(ServerError):
@@ -272,6 +283,78 @@ class ServerDiedError(ServerError):
     """The server ended by itself and could not be brought back."""
 
     exit_code = 54
+
+
+class UnknownModelError(ServerError):
+    """The server that was asked has no model of this name."""
+
+    exit_code = 55
+
+
+class ModelContractError(ServerError):
+    """A server's model takes or gives something else than was asked for."""
+
+    exit_code = 56
+
+
+class NoAnswerError(ServerError):
+    """Frames were captured, and not one had an answer."""
+
+    exit_code = 57
+
+
+class CameraError(KitError):
+    """A source of frames cannot be read; the message holds no credentials."""
+
+    permanent: ClassVar[bool] = False
+    """Whether only somebody's act can mend it, so that another try soon is no use."""
+
+
+class CameraUriError(CameraError):
+    """No source reads this URI, or one of its options is wrong."""
+
+    exit_code = 80
+    permanent = True
+
+
+class CameraNotFoundError(CameraError):
+    """There is no such file, device or stream."""
+
+    exit_code = 81
+    permanent = True
+
+
+class CameraRefusedError(CameraError):
+    """The camera or the system refuses: credentials or permissions are wrong."""
+
+    exit_code = 82
+    permanent = True
+
+
+class CameraLostError(CameraError):
+    """The camera does not answer, or no longer."""
+
+    exit_code = 83
+
+
+class CameraSupportError(CameraError):
+    """This machine lacks what this kind of source needs."""
+
+    exit_code = 84
+    permanent = True
+
+
+class OutputUnavailableError(KitError):
+    """Results cannot be shown as asked: there is no display, or a library without windows."""
+
+    exit_code = 85
+
+
+class CamerasFileError(KitError):
+    """A file of cameras is wrong; the message lists every mistake with its line and column."""
+
+    exit_code = 86
+    listed = True
 
 
 class MissingExtraError(KitError):

@@ -36,6 +36,10 @@ from kit.heads.interface import DetectorHead
 from kit.precision.interface import Precision
 from kit.runtimes.interface import Runtime
 from kit.sources.interface import Source
+from kit.stream.decode.interface import Decoder
+from kit.stream.sinks.interface import Sink
+from kit.stream.sources.interface import Source as FrameSource
+from kit.stream.wire.interface import Wire
 from kit.tasks.interface import Task
 from kit.types import Artifact, Backend, Model, Target
 
@@ -45,6 +49,10 @@ AXES = {
     "kit.tasks": Task,
     "kit.precision": Precision,
     "kit.runtimes": Runtime,
+    "kit.stream.sources": FrameSource,
+    "kit.stream.decode": Decoder,
+    "kit.stream.sinks": Sink,
+    "kit.stream.wire": Wire,
 }
 MEMBERS = [(package, name) for package in AXES for name in axis.names(package)]
 TARGETS = [targets.load(name) for name in targets.names()]

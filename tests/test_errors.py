@@ -130,7 +130,7 @@ def test_each_error_is_its_exit_code_and_its_message(
     assert kit.cli.run(["boom", str(boom)]) == kind.exit_code != 0
     out, err = capfd.readouterr()
     assert out == ""
-    listed = kind.__name__ in ("InvalidSpecError", "TargetFileError")
+    listed = kind.__name__ in ("CamerasFileError", "InvalidSpecError", "TargetFileError")
     assert err == ("kit: what happened;\n  what to do\n" if listed else "kit: what happened; what to do\n")
 
 

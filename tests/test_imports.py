@@ -21,7 +21,7 @@ LAYERS = (
     ("kit.evidence",),
     ("kit.heads",),
     ("kit.sources", "kit.tasks", "kit.precision", "kit.runtimes", "kit.targets"),
-    ("kit.server",),
+    ("kit.server", "kit.stream"),
     ("kit.stages", "kit.config", "kit.manifest", "kit.render", "kit.simplify", "kit.spec", "kit.contract",
      "kit.compare", "kit.lacking", "kit.batching", "kit.normalization"),
     ("kit.inspection", "kit.loading", "kit.recognise", "kit.report", "kit.repository", "kit.summary", "kit.verify"),
@@ -33,9 +33,12 @@ LAYERS = (
 )  # fmt: skip
 """From the ground up: a module imports from its own layer, without going round, and from those below it."""
 
-AXES = ("kit.sources", "kit.heads", "kit.tasks", "kit.precision", "kit.runtimes")
+AXES = (
+    "kit.sources", "kit.heads", "kit.tasks", "kit.precision", "kit.runtimes",
+    "kit.stream.decode", "kit.stream.sinks", "kit.stream.sources", "kit.stream.wire",
+)  # fmt: skip
 HEAVY = ("torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "openvino", "cv2", "PIL", "grpc", "tritonclient",
-         "google.protobuf", "numpy", "jinja2", "locust", "yaml")  # fmt: skip
+         "google.protobuf", "numpy", "jinja2", "locust", "av", "gi", "yaml", "prometheus_client")  # fmt: skip
 """What takes long to import, or is not there on a bare install."""
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from kit import cli, errors
 from kit.server import embedded
+from kit.server.interface import ServerOptions
 
 ROOT = Path(__file__).parents[2]
 KIT = Path(sys.executable).parent / "kit"
@@ -70,6 +72,8 @@ def test_readme_runs(user_folder: Path) -> None:
     for arguments in commands(ROOT / "README.md"):
         if arguments[0] == "serve":
             serve(arguments, user_folder)
+        elif arguments[0] == "camera":
+            camera(arguments, user_folder)
         else:
             done = subprocess.run([KIT, *arguments], cwd=user_folder, capture_output=True, text=True, timeout=300)
             assert done.returncode == 0, f"kit {shlex.join(arguments)}: {done.stderr}"
@@ -89,6 +93,19 @@ def serve(arguments: list[str], folder: Path) -> None:
             assert server.wait(30) == 0
         finally:
             server.kill()
+
+
+def camera(arguments: list[str], folder: Path) -> None:
+    """Run it for some seconds with a server of its own, on free ports; what is said last counts."""
+    images = sorted((ROOT / "examples" / "digits" / "test" / "images").iterdir())[:3]
+    (folder / "out" / "images").mkdir(exist_ok=True)
+    for image in images:
+        shutil.copy(image, folder / "out" / "images")
+    free = [word for flag in ("--page", "--metrics") if flag in arguments for word in (flag, "0")]
+    with embedded.running(ServerOptions(repository=folder / "out" / "model_repository")) as server:
+        command = [KIT, *arguments, "--url", server.grpc_url, "--duration", "3", *free]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"kit {shlex.join(arguments)}: {done.stderr}"
 
 
 def tree(document: Path) -> list[str]:
