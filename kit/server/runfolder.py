@@ -10,6 +10,7 @@ import fcntl
 import os
 import secrets
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from kit.server import keeper
 from kit.server.environment import ServerEnvironment, cache_translated
 
 _BACKENDS = Path(__file__).parent / "backends"
+_UNPACKED = "/tmp/python_env_*"  # noqa: S108 (Triton's, not ours)
+_STARTING_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,7 @@ class RunFolder:
     def remove(self) -> None:
         """Delete the folder and the shared memory of a server that has ended."""
         keeper.sweep(self.prefix)
+        _sweep_unpacked(self.path)
         shutil.rmtree(self.path, ignore_errors=True)
 
 
@@ -100,7 +104,26 @@ def _sweep(stale: Path) -> None:
     finally:
         os.close(lock)
     keeper.sweep(stale.name)
+    _sweep_unpacked(stale)
     shutil.rmtree(stale, ignore_errors=True)
+
+
+def _sweep_unpacked(run: Path) -> None:
+    """Delete the empty folder that Triton's Python backend makes when it starts, and leaves when it is killed.
+
+    It is for packed environments, which our repositories do not have, and its place is fixed in the source:
+    https://github.com/triton-inference-server/python_backend/blob/main/src/pb_env.cc. Its name does not say whose it
+    is; its time does, nearly: of several servers of ours that start together, none needs it.
+    """
+    try:
+        started = (run / "lock").stat().st_ctime
+        for folder in Path(_UNPACKED).parent.glob(Path(_UNPACKED).name):
+            seen = folder.lstat()
+            if seen.st_uid == os.getuid() and 0 <= seen.st_ctime - started <= _STARTING_S:
+                with suppress(OSError):  # somebody needs it: it is not empty
+                    folder.rmdir()
+    except OSError:
+        return  # the run's folder went, or a place that may not be looked at
 
 
 def _assemble(folder: Path, environment: ServerEnvironment) -> None:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,22 @@ def test_a_cache_that_another_user_cannot_write(tmp_path: Path) -> None:
     assert done.stderr == ""
     assert done.stdout.startswith(f"the cache folder {tmp_path / 'cache'} cannot be used: {tmp_path / 'cache'}")
     assert "Permission denied; name another folder with KIT_CACHE_DIR" in done.stdout
+
+
+def test_what_a_killed_python_backend_leaves_is_swept_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runfolder, "_UNPACKED", str(tmp_path / "python_env_*"))
+    older, other = tmp_path / "python_env_older", tmp_path / "another"
+    older.mkdir()
+    time.sleep(0.05)
+    run = tmp_path / "kit-1-a-"
+    run.mkdir()
+    lock = os.open(run / "lock", os.O_RDWR | os.O_CREAT)
+    mine, used = tmp_path / "python_env_mine", tmp_path / "python_env_used"
+    for folder in (mine, used, other):
+        folder.mkdir()
+    (used / "bin").mkdir()
+    runfolder.RunFolder(path=run, lock=lock).remove()
+    os.close(lock)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["another", "python_env_older", "python_env_used"]
