@@ -155,7 +155,7 @@ def runner(path: Path, also: list[str] | None = None, threads: int = 0) -> Runne
 
     def run(feeds: Arrays) -> Arrays:
         try:
-            return dict(zip(names, running.run(names, feeds), strict=True))
+            return dict(zip(names, kit.graph.answer(running, feeds), strict=True))
         except kit.graph.refusals() as error:
             shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in feeds.items())
             raise UnsupportedModelError(f"the model does not run with {shapes}: {kit.graph.one_line(error)}") from error

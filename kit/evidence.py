@@ -88,7 +88,7 @@ class Evidence:
 
         feeds = {t.name: inputs.random(t, 1) for t in self.model.signature.inputs}
         try:
-            return tuple(kit.graph.session(self.model.path, optimize=False).run(None, feeds))
+            return kit.graph.answer(kit.graph.session(self.model.path, optimize=False), feeds)
         except kit.graph.refusals():
             return None
         except UnsupportedModelError:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from kit import disk, external
 from kit.errors import NotOnnxError, TruncatedOnnxError, UnsupportedModelError
 from kit.types import DataType, Model, Signature, Tensor
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import onnx
     import onnxruntime
     from google.protobuf.message import Message
+
+Array: TypeAlias = "npt.NDArray[np.generic]"
+
+ANSWER_LIMIT_S = 300.0
 
 _ORT_TYPES = {
     "tensor(bool)": DataType.BOOL,
@@ -187,6 +194,27 @@ def session(model: Path | bytes, threads: int = 0, *, optimize: bool = True) -> 
     except refusals() as error:
         name = "the graph" if isinstance(model, bytes) else model.name
         raise UnsupportedModelError(f"ONNX Runtime cannot load {name}: {one_line(error)}") from error
+
+
+def answer(running: onnxruntime.InferenceSession, feeds: Mapping[str, Array]) -> tuple[Array, ...]:
+    """Return a session's outputs for ``feeds``, in their order; Ctrl-C is heard, and a loop without end is ended.
+
+    Raises ``UnsupportedModelError`` where there is no answer within five minutes, and what ONNX Runtime raises.
+    """
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    # Python hears a signal when native code has returned, which it may never do: that waits in another thread.
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as side:
+        job = side.submit(running.run, None, dict(feeds), options)
+        try:
+            return tuple(job.result(ANSWER_LIMIT_S))
+        except concurrent.futures.TimeoutError as error:
+            raise UnsupportedModelError(
+                f"the model does not answer within {ANSWER_LIMIT_S:g} s on this machine; does a Loop in it ever end?"
+            ) from error
+        finally:
+            options.terminate = True  # nothing, where it has ended
 
 
 def refusals() -> tuple[type[Exception], ...]:

@@ -90,7 +90,7 @@ def _answers(model: Model, feeds: dict[str, inputs.Array]) -> bool:
     import kit.graph
 
     try:
-        outputs = kit.graph.session(model.path, threads=1, optimize=False).run(None, feeds)
+        outputs = kit.graph.answer(kit.graph.session(model.path, threads=1, optimize=False), feeds)
     except kit.graph.refusals() as error:
         shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in feeds.items())
         raise UnsupportedModelError(f"the model does not run with {shapes}: {kit.graph.one_line(error)}") from error

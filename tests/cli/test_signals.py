@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import models
+import onnx
+import onnx.parser
 import pytest
 
 import kit.cli
@@ -67,7 +69,7 @@ def test_python_cannot_drop_it(kit_command: Kit, monkeypatch: pytest.MonkeyPatch
 
     def work() -> None:
         Deleted()
-        time.sleep(10)
+        time.sleep(2)
         pytest.fail("went on after Ctrl-C")
 
     monkeypatch.setattr("kit.cache.usage", work)
@@ -136,3 +138,41 @@ def test_nothing_stays_in_the_folder_for_temporary_files(
     else:
         assert process.wait(20) == -signal.SIGKILL
     assert list(temporary.glob("kit-*")) == []
+
+
+ENDLESS = """
+<ir_version: 8, opset_import: ["": 17]>
+graph (float[batch, 4] x) => (float[batch, 4] y)
+<int64 n = {4611686018427387904}, bool t = {1}>
+{
+  y = Loop (n, t, x) <body: graph = body (int64 i, bool c, float[] v) => (bool c2, float[] v2) {
+    c2 = Identity (c)
+    v2 = Abs (v)
+  }>
+}
+"""
+
+
+def test_a_network_without_end_is_interrupted(tmp_path: Path) -> None:
+    onnx.save(onnx.parser.parse_model(ENDLESS), str(tmp_path / "model.onnx"))
+    command = [sys.executable, "-m", "kit", "generate", "model.onnx", "--no-verify"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, bufsize=1)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.split()[:1] == ["contract"]:  # next it is run
+            break
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(20), rest.splitlines()[-1:]) == (130, [TOLD.strip()])
+
+
+def test_a_network_without_end_is_ended(kit_command: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.graph.ANSWER_LIMIT_S", 0.5)
+    onnx.save(onnx.parser.parse_model(ENDLESS), str(tmp_path / "model.onnx"))
+    outcome = kit_command("generate", str(tmp_path / "model.onnx"), "--no-verify", "--quiet")
+    assert (outcome.code, outcome.err) == (
+        15,
+        "kit: the model does not answer within 0.5 s on this machine; does a Loop in it ever end?\n",
+    )
