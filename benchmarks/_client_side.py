@@ -53,6 +53,11 @@ def pixels(frame: npt.NDArray[np.uint8], mean: Floats | None = None, std: Floats
     return planes
 
 
+def pixels_bgr(frame: npt.NDArray[np.uint8]) -> Floats:
+    """Return [1, 3, H, W] of 0 to 255, blue first, as YOLOX takes it."""
+    return np.ascontiguousarray(frame[..., ::-1].transpose(0, 3, 1, 2), dtype=np.float32)
+
+
 def suppressed(boxes: Floats, scores: Floats, classes: Indices, limits: Limits) -> Indices:
     """Return the boxes [N, 4] that stay, best first: NMS that keeps classes apart."""
     order = np.argsort(-scores, kind="stable")[:_MOST_CANDIDATES]

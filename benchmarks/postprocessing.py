@@ -51,23 +51,24 @@ class Subject:
     read: Read
     options: tuple[str, ...] = ()
     extras: str | None = None
-    mean_and_std: tuple[Any, ...] = ()
+    pixels: Callable[[Any], Any] = _client_side.pixels
     scored: bool = True
 
 
 SUBJECTS = (
     Subject(head="yolov8", network="yolo11n", read=_client_side.yolov8),
     Subject(head="yolov5", network="YOLOv5 head, CSP", read=_client_side.with_objectness),
-    Subject(head="yolox", network="YOLOX, decoded", read=_client_side.with_objectness),
-    Subject(head="end to end", network="yolo26n, end to end", read=_client_side.end_to_end),
+    Subject(head="yolox", network="YOLOX, decoded", read=_client_side.with_objectness, pixels=_client_side.pixels_bgr),
+    Subject(head="end to end", network="yolov10n, end to end", read=_client_side.end_to_end),
     Subject(head="detr", network="RF-DETR outputs, told", read=partial(_client_side.queries, side=384),
+        pixels=partial(_client_side.pixels, mean=_IMAGENET[0], std=_IMAGENET[1]),
         options=("--head", "detr,sigmoid,no-background")),
     Subject(head="ssd", network="SSDlite320 MobileNetV3, raw heads", read=_client_side.pairs),
     Subject(head="instances", network="yolo11n-seg", read=_client_side.yolov8_masks, extras="masks"),
     Subject(head="pose", network="yolo11n-pose", read=_client_side.yolov8_pose, extras="keypoints"),
     Subject(
         head="segment", network="U-Net", read=_client_side.best_class, options=("--argmax",), extras="classes",
-        mean_and_std=_IMAGENET, scored=False,
+        pixels=partial(_client_side.pixels, mean=_IMAGENET[0], std=_IMAGENET[1]), scored=False,
     ),
 )  # fmt: skip
 
@@ -124,7 +125,7 @@ def _one(subject: Subject, network: Architecture, arguments: argparse.Namespace)
         options = ServerOptions(repository=sides.repository, config_name="x86-cpu")
         with embedded.running(options) as server, InferenceServerClient(server.grpc_url) as client:
             calls = {"client": partial(_by_client, sides, client), "graph": partial(_by_graph, sides, client)}
-            if differs := _difference(calls["client"](Measured()), calls["graph"](Measured())):
+            if differs := _difference(sides, calls["client"](Measured()), calls["graph"](Measured())):
                 print(f"{subject.head:12s} {differs}")
                 return False
             _report(subject.head, _measured(calls, server.server_pid, arguments.seconds))
@@ -150,7 +151,7 @@ def _published(subject: Subject, network: Architecture, folder: Path, objects: i
     frame = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
     limits = Limits(score=0.0)
     if subject.scored:
-        raw = compare.runner(path)({signature.inputs[0].name: _client_side.pixels(frame)})
+        raw = compare.runner(path)({signature.inputs[0].name: subject.pixels(frame)})
         limits = Limits(score=_threshold(subject, raw, objects))
     generate("graph", *subject.options, *(("--score-threshold", repr(limits.score)) if subject.scored else ()))
     return Sides(subject=subject, repository=repository, frame=frame, limits=limits)
@@ -165,7 +166,7 @@ def _threshold(subject: Subject, raw: dict[str, Array], objects: int) -> float:
 
 
 def _by_client(sides: Sides, client: InferenceServerClient, spent: Measured) -> Found:
-    pixels = _client_side.pixels(sides.frame, *sides.subject.mean_and_std)
+    pixels = sides.subject.pixels(sides.frame)
     return sides.subject.read(_asked(client, "client", pixels, "FP32", spent), sides.limits)
 
 
@@ -197,13 +198,15 @@ def _asked(client: InferenceServerClient, model: str, array: Any, dtype: str, sp
     return made
 
 
-def _difference(client: Found, served: Found) -> str:
+def _difference(sides: Sides, client: Found, served: Found) -> str:
     """Say how the two sides' answers differ, or nothing.
 
     Random weights give many scores that differ by less than rounding: a few objects may be others.
     """
     if len(client.scores) != len(served.scores):
         return f"DIFFERS: the client finds {len(client.scores)} objects, the graph {len(served.scores)}"
+    if sides.subject.scored and not len(client.scores):
+        return "finds nothing: there is no work to compare"
     if not len(client.scores):
         return _share(client.extras, served.extras)
     apart = np.abs(client.boxes[:, None] - served.boxes[None]).max(axis=2)
