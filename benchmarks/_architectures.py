@@ -124,7 +124,8 @@ def _written(ending: str, folder: Path) -> str:
     """Save a network as a file of PyTorch's, in a process of its own."""
     path = folder / f"shufflenet.{ending}"
     save = {
-        "pt2": "torch.export.save(torch.export.export(net, (x,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)), sys.argv[1])",
+        "pt2": "export = torch.export; batch = ({0: export.Dim.DYNAMIC},);"
+        "export.save(export.export(net, (x,), dynamic_shapes=batch), sys.argv[1])",
         "pt": "torch.jit.trace(net, x).save(sys.argv[1])",
     }[ending]
     build = "import sys, torch, _networks; net = _networks.torchvision__shufflenet_v2_x1_0()"
