@@ -21,9 +21,6 @@ _CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _TIMM = "timm:"
 _TORCH_SUFFIXES = (".pt", ".pth", ".pt2", ".ts", ".torchscript", ".ckpt", ".safetensors")
 _OF_ULTRALYTICS = re.compile(r"(yolo|rtdetr|yoloe|fastsam|sam\d?_)[\w.-]*\.(pt|ya?ml)", re.IGNORECASE)
-_OF_TENSORS = re.compile(
-    r"torch(\._utils\._rebuild_\w+|\.\w*Storage|\.\w+|\.serialization\._get_layout)|collections\.OrderedDict"
-)
 _MOST_PICKLES = 8
 _MOST_OPCODES = 2_000_000
 
@@ -76,35 +73,6 @@ def neighbours(path: Path) -> str:
     suffixes = {".onnx", *_TORCH_SUFFIXES} if path.suffix != ".onnx" else {".onnx"}
     near = sorted(p.name for p in folder.iterdir() if p.suffix in suffixes)[:5] if folder.is_dir() else []
     return f"; {folder}/ holds {', '.join(near)}" if near else "; give the path of an .onnx file"
-
-
-def unsafe_imports(path: Path) -> tuple[str, ...]:
-    """Return what the pickles in an archive would import, besides what tensors are made of.
-
-    ``torch.export.load`` unpickles parts of a program without restriction (torch/export/pt2_archive/_package.py).
-    """
-    found: dict[str, None] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for entry in archive.namelist():
-                with archive.open(entry) as file:
-                    for name in _imports_of_entry(file):
-                        found[name] = None
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
-        return ()  # PyTorch will say what is wrong with it
-    return tuple(name for name in found if not _OF_TENSORS.fullmatch(name))
-
-
-def _imports_of_entry(file: IO[bytes]) -> tuple[str, ...]:
-    head = file.read(4)
-    file.seek(0)
-    if head[:1] == b"\x80":
-        return _scan(file).imports
-    if head != b"PK\x03\x04":
-        return ()
-    with zipfile.ZipFile(io.BytesIO(file.read())) as inner:
-        pickles = [name for name in inner.namelist() if name.endswith(".pkl")]
-        return tuple(found for name in pickles for found in _scan(io.BytesIO(inner.read(name))).imports)
 
 
 def traced_shapes(path: Path) -> tuple[tuple[int, ...], ...]:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +14,9 @@ from kit.cache import file_digest
 from kit.errors import CheckpointError, ExportError, SourceNotFoundError
 from kit.sources import _export, _kinds
 from kit.sources.interface import Loaded, Reference
+
+_ONLY_TENSORS = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+_ANYTHING = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 
 class Program:
@@ -69,14 +77,15 @@ def _read(source: str) -> _export.Network:
     import torch
 
     name = Path(source).name
-    if unsafe := _kinds.unsafe_imports(Path(source)):
-        raise CheckpointError(
-            f"{name} holds more than tensors ({', '.join(unsafe[:3])}), and loading it would run code from the file; "
-            "save it without custom objects, or give an .onnx file"
-        )
     try:
-        with _export.quiet():
+        with _export.quiet(), _tensors_only():
             program: Any = torch.export.load(source)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        raise CheckpointError(
+            f"{name} holds more than tensors ({found[1] if found else _export.shortened(error)}), and loading it would "
+            "run code from the file; save it without custom objects, or give an .onnx file"
+        ) from error
     except Exception as error:  # what it raises of damaged and of newer files is anything
         raise ExportError(
             f"torch {torch.__version__} cannot load {name}: {_export.shortened(error)}; such files are read by the "
@@ -93,6 +102,22 @@ def _read(source: str) -> _export.Network:
         source=source,
         is_program=True,
     )
+
+
+@contextmanager
+def _tensors_only() -> Iterator[None]:
+    """Let PyTorch unpickle nothing but tensors, also where it asks for more itself.
+
+    ``torch.export.load`` reads examples and constants without restriction (torch/export/pt2_archive/_package.py); the
+    variable is above that: https://docs.pytorch.org/docs/stable/notes/serialization.html#environment-variables
+    """
+    before = {name: os.environ.pop(name, None) for name in (_ONLY_TENSORS, _ANYTHING)}
+    os.environ[_ONLY_TENSORS] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_ONLY_TENSORS]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 MEMBER = Program()

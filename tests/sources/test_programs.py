@@ -118,6 +118,12 @@ class TestPrograms:
         ):
             load("given.pt2")
 
+    def test_examples_that_are_parameters_are_tensors_too(self, here: Path) -> None:
+        """PyTorch writes those by ``_rebuild_from_type_v2`` and the like."""
+        example = torch.zeros(1, 3, 8, 9)
+        example.note = "set by somebody"  # type: ignore[attr-defined]
+        assert load(program(Net(), example)).model.signature.inputs[0].shape == (1, 3, 8, 9)
+
     def test_one_that_would_run_code_is_refused(self, here: Path) -> None:
         """PyTorch unpickles examples and constants without restriction."""
         import zipfile
