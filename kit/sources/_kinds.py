@@ -7,6 +7,7 @@ the checkpoints of many libraries all end so. Formats: ``torch/csrc/jit/serializ
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import pickle
@@ -46,9 +47,14 @@ class Pickled:
 
 def kind(source: str) -> str:
     """Return the name of the member of ``kit.sources`` that reads a source; empty where none does."""
-    exists = os.path.exists(source)  # noqa: PTH110 (False for what is no path)
-    if exists:
-        return _kind_of_file(source)
+    try:
+        seen = os.stat(source)  # noqa: PTH116 (what is no path is refused here, and not by Path)
+    except (OSError, ValueError):
+        return _kind_by_name(source)
+    return _kind_of_file(source, (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns))
+
+
+def _kind_by_name(source: str) -> str:
     if source.startswith(_TIMM):
         return "timm"
     if source.endswith(".onnx"):
@@ -144,7 +150,9 @@ def describe_other(path: Path) -> str | None:
     return None
 
 
-def _kind_of_file(source: str) -> str:
+@functools.lru_cache(maxsize=64)
+def _kind_of_file(source: str, version: tuple[int, ...]) -> str:  # noqa: ARG001 (it is part of the key)
+    """Look into a file once: every source is asked whether it is its own, and a pickle may be long."""
     path = Path(source)
     if path.suffix == ".onnx" or not path.is_file():  # a pipe or a device would be read without an end
         return "onnx"
