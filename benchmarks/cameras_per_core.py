@@ -14,7 +14,7 @@ and answers with bytes made in advance, so that it is the client that is measure
 embedded Triton. How busy the server's core is, is printed: it shows which of both gave up first.
 
 A frame is not dropped if its result reached the program by 0.3 s after the window that is measured; the first second is
-not counted. A number of cameras that loses less than a tenth is tried once more: other work on the machine is nobody's fault.
+not counted. Where less than a tenth is dropped, it is tried once more: the machine may have other work.
 
     python benchmarks/cameras_per_core.py [--quick] [--seconds 2] [--fps 30] [--side 640] [--server triton]
 
