@@ -1,0 +1,72 @@
+"""A process that speaks Triton's gRPC and has every answer ready: what is measured beside it is the client.
+
+It says that it takes frames by shared memory, and never looks at one: no real server can do less.
+
+    python benchmarks/_null_server.py SIDE    # prints its port; ended by SIGTERM
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+from tritonclient.grpc import service_pb2
+
+MODEL = "frames"
+ROWS = 100
+FOUND = 10
+_VALUES = (
+    ("num", "INT32", np.full((1, 1), FOUND, np.int32)),
+    ("boxes", "FP32", np.tile(np.array([10, 20, 300, 400], np.float32), (1, ROWS, 1))),
+    ("scores", "FP32", np.linspace(1, 0, ROWS, dtype=np.float32)[np.newaxis]),
+    ("classes", "INT32", np.arange(ROWS, dtype=np.int32)[np.newaxis] % 80),
+)
+"""As the null model of ``client_cpu.py`` answers to one frame."""
+
+
+def infer_answer() -> bytes:
+    """Return the answer to a frame."""
+    made = service_pb2.ModelInferResponse(model_name=MODEL, model_version="1")
+    for name, kind, values in _VALUES:
+        made.outputs.add(name=name, datatype=kind, shape=values.shape)
+        made.raw_output_contents.append(values.tobytes())
+    return bytes(made.SerializeToString())
+
+
+def model_answer(side: int) -> bytes:
+    """Return what the model says of itself."""
+    made = service_pb2.ModelMetadataResponse(name=MODEL, versions=["1"], platform="null")
+    made.inputs.add(name="images", datatype="UINT8", shape=[-1, side, side, 3])
+    for name, kind, values in _VALUES:
+        made.outputs.add(name=name, datatype=kind, shape=[-1, *values.shape[1:]])
+    return bytes(made.SerializeToString())
+
+
+def main(side: int) -> None:
+    """Answer until the process is ended."""
+    told = service_pb2.ServerMetadataResponse(name="null", version="2", extensions=["system_shared_memory"])
+    answers = {
+        "ModelInfer": infer_answer(),
+        "ModelMetadata": model_answer(side),
+        "ServerMetadata": bytes(told.SerializeToString()),
+        "ModelConfig": b"",
+        "ModelReady": bytes(service_pb2.ModelReadyResponse(ready=True).SerializeToString()),
+        "SystemSharedMemoryRegister": b"",
+        "SystemSharedMemoryUnregister": b"",
+    }
+    handlers = {
+        name: grpc.unary_unary_rpc_method_handler(lambda _, __, answer=answer: answer)
+        for name, answer in answers.items()
+    }
+    server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", -1)])
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    print(port, flush=True)
+    server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
