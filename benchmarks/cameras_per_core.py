@@ -12,6 +12,7 @@ thread that wakes when its frame is due), and send them as UINT8 for ten fixed d
 The client has one core for itself, the server another. The server is a stand-in, a process that speaks Triton's gRPC
 and answers with bytes made in advance, so that it is the client that is measured; ``--server triton`` takes the
 embedded Triton. How busy the server's core is, is printed: it shows which of both gave up first.
+``switches`` is how often, for each result, a thread of the client made way for another.
 
 A frame is not dropped if its result reached the program by 0.3 s after the window that is measured; the first second is
 not counted. Where less than a tenth is dropped, it is tried once more: the machine may have other work.
@@ -29,6 +30,7 @@ import functools
 import importlib.util
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -73,8 +75,8 @@ class Film:
     images: list[Any] = field(default_factory=list)
     captured: int = 0
     ages_s: list[float] = field(default_factory=list)
-    cpu_s: tuple[float, float] = (0, 0)
-    """The client's and the server's, in the window."""
+    spent: tuple[float, ...] = ()
+    """In the window: the client's CPU seconds, the server's, and how often the client's threads gave way."""
 
     def __post_init__(self) -> None:
         """Make the frames, and leave the sides a moment to start."""
@@ -103,9 +105,9 @@ class Film:
 
         def work() -> None:
             time.sleep(max(0, self.due_s(0, self.first) - time.monotonic()))
-            before = time.process_time(), cpu_of(server)
+            before = spent_by(server)
             time.sleep(max(0, self.due_s(0, self.last) - time.monotonic()))
-            self.cpu_s = time.process_time() - before[0], cpu_of(server) - before[1]
+            self.spent = tuple(now - then for now, then in zip(spent_by(server), before, strict=True))
 
         thread = threading.Thread(target=work)
         thread.start()
@@ -231,9 +233,16 @@ def client(options: argparse.Namespace) -> None:
     print(json.dumps({
         "cameras": film.cameras, "captured": film.captured / film.seconds, "results": len(film.ages_s) / film.seconds,
         "lost": 1 - len(film.ages_s) / (film.cameras * (film.last - film.first)),
-        "client": film.cpu_s[0] / film.seconds, "server": film.cpu_s[1] / film.seconds,
+        "client": film.spent[0] / film.seconds, "server": film.spent[1] / film.seconds,
+        "switches": film.spent[2] / film.seconds,
         "p99_ms": float(np.percentile(ages, 99)) * 1e3,
     }))  # fmt: skip
+
+
+def spent_by(server: int) -> tuple[float, float, int]:
+    """Return CPU seconds of this process and of the server, and this process' context switches until now."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime, cpu_of(server), used.ru_nvcsw + used.ru_nivcsw
 
 
 def cpu_of(process: int) -> float:
@@ -320,10 +329,11 @@ def largest(measure: Callable[[int], dict[str, Any]], *, finely: bool) -> tuple[
 
 def show(side: str, row: dict[str, Any]) -> None:
     """Print a line."""
-    each = row["client"] * 1e3 / max(row["results"], 1e-9)
+    results = max(row["results"], 1e-9)
     print(
         f"{side:12s} {row['cameras']:7d} {row['captured']:8.0f} {row['results']:9.0f} {row['lost']:8.1%} "
-        f"{row['client']:10.0%} {each:12.2f} {row['server']:10.0%} {row['p99_ms']:10.0f}", flush=True
+        f"{row['client']:10.0%} {row['client'] * 1e3 / results:12.2f} {row['switches'] / results:8.0f} "
+        f"{row['server']:10.0%} {row['p99_ms']:10.0f}", flush=True
     )  # fmt: skip
 
 
@@ -355,7 +365,7 @@ def compare(options: argparse.Namespace) -> None:
         print("roboflow's inference is not installed: threads stand in for its InferencePipeline")
     print(f"cameras of {options.side} x {options.side} at {options.fps:g} fps, one core, load {os.getloadavg()[0]:.1f}")
     print(f"{'':12s} {'cameras':>7s} {'fps in':>8s} {'results/s':>9s} {'dropped':>8s} {'client CPU':>10s} "
-          f"{'ms a result':>12s} {'server CPU':>10s} {'age p99 ms':>10s}")  # fmt: skip
+          f"{'ms a result':>12s} {'switches':>8s} {'server CPU':>10s} {'age p99 ms':>10s}")  # fmt: skip
     found: dict[str, int] = {}
     growth: dict[str, float] = {}
     with serving(options, cores[-1]) as server:
