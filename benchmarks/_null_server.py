@@ -2,7 +2,7 @@
 
 It says that it takes frames by shared memory, and never looks at one: no real server can do less.
 
-    python benchmarks/_null_server.py SIDE    # prints its port; ended by SIGTERM
+    python benchmarks/_null_server.py SIDE    # prints its port; ends when its standard input does
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def model_answer(side: int) -> bytes:
 
 
 def main(side: int) -> None:
-    """Answer until the process is ended."""
+    """Answer until standard input ends."""
     told = service_pb2.ServerMetadataResponse(name="null", version="2", extensions=["system_shared_memory"])
     answers = {
         "ModelInfer": infer_answer(),
@@ -65,7 +65,8 @@ def main(side: int) -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
-    server.wait_for_termination()
+    sys.stdin.read()
+    server.stop(0)
 
 
 if __name__ == "__main__":

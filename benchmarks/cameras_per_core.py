@@ -279,13 +279,11 @@ def serving(options: argparse.Namespace, core: int) -> Iterator[tuple[str, int]]
                 yield server.grpc_url, next(p for p in children_of(os.getpid()) if p not in before)
         return
     command = [sys.executable, str(ROOT / "benchmarks" / "_null_server.py"), str(options.side)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         os.sched_setaffinity(0, everything)
         assert process.stdout is not None
-        try:
-            yield f"127.0.0.1:{int(process.stdout.readline())}", process.pid
-        finally:
-            process.terminate()
+        yield f"127.0.0.1:{int(process.stdout.readline())}", process.pid
+        process.communicate()  # it ends with its standard input
 
 
 def measured(
