@@ -5,6 +5,7 @@ A command parses, calls, prints. It decides nothing. ``main`` alone maps errors 
 
 from __future__ import annotations
 
+import atexit
 import errno
 import importlib
 import importlib.util
@@ -137,7 +138,22 @@ def main() -> None:
     """Run the command line that the process was started with."""
     code = run()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said; Python's own end would show a traceback
+    if code == INTERRUPTED:
+        _end(code)
     sys.exit(code)
+
+
+def _end(code: int) -> None:
+    """End with this code whatever was interrupted.
+
+    Where a native library was running Python code just then, Python's own end would take SIGINT's way out instead
+    (``unhandled_keyboard_interrupt`` in ``Python/pythonrun.c``), and the parent would see a signal, not 130.
+    """
+    atexit._run_exitfuncs()  # noqa: SLF001 (there is no public name)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _unwritten(error: OSError | SystemExit) -> int:

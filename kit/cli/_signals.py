@@ -32,14 +32,27 @@ def watched(is_told: Callable[[BaseException], bool]) -> Iterator[Callable[[Base
         return
     before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
     ours = [n for n, handler in before.items() if handler in (signal.default_int_handler, signal.SIG_DFL)]
-    with _arrivals() as arrived, _quiet_after(arrived):
+
+    def ignore() -> None:
         for number in ours:
-            signal.signal(number, interrupt)
-        try:
-            yield lambda error: next(iter(came or ([] if is_told(error) else arrived())), None)
-        finally:
+            signal.signal(number, signal.SIG_IGN)
+
+    try:
+        with _arrivals() as arrived, _quiet_after(arrived):
+
+            def number_of(error: BaseException) -> int | None:
+                ignore()  # it has ended: a second signal would only cut its last words
+                return next(iter(came or ([] if is_told(error) else arrived())), None)
+
             for number in ours:
-                signal.signal(number, before[number])
+                signal.signal(number, interrupt)
+            try:
+                yield number_of
+            finally:
+                ignore()
+    finally:
+        for number in ours:
+            signal.signal(number, before[number])
 
 
 @contextmanager
@@ -72,6 +85,7 @@ def _quiet_after(arrived: Callable[[], list[int]]) -> Iterator[None]:
     An interruption that arose where Python drops errors (a weak reference's callback) is raised again.
     """
     before, dropped = sys.excepthook, sys.unraisablehook
+    timers: list[threading.Timer] = []
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if not arrived():
@@ -80,7 +94,8 @@ def _quiet_after(arrived: Callable[[], list[int]]) -> Iterator[None]:
     def again(lost: sys.UnraisableHookArgs) -> None:
         if issubclass(lost.exc_type, KeyboardInterrupt):
             # Not from here: what a hook raises is dropped as well.
-            threading.Timer(_SOON_S, _thread.interrupt_main).start()
+            timers.append(threading.Timer(_SOON_S, _thread.interrupt_main))
+            timers[-1].start()
         elif not arrived():
             dropped(lost)
 
@@ -88,4 +103,6 @@ def _quiet_after(arrived: Callable[[], list[int]]) -> Iterator[None]:
     try:
         yield
     finally:
+        for timer in timers:
+            timer.cancel()
         sys.excepthook, sys.unraisablehook = before, dropped
