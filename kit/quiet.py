@@ -26,8 +26,10 @@ def native_output() -> Iterator[None]:
                 os.dup2(nothing, stream)
         yield
     finally:
-        ctypes.CDLL(None).fflush(None)  # what C still holds is theirs too
-        os.close(nothing)
-        for stream, before in kept.items():
-            os.dup2(before, stream)
-            os.close(before)
+        try:
+            ctypes.CDLL(None).fflush(None)  # what C still holds is theirs too
+        finally:  # also where Ctrl-C came just now: it has something to say
+            for stream, before in kept.items():
+                os.dup2(before, stream)
+                os.close(before)
+            os.close(nothing)
