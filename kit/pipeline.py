@@ -32,6 +32,7 @@ from kit.cache import Cache, Key, tool_version
 from kit.errors import UsageError
 from kit.inputs import Recipe
 from kit.manifest import Manifest, Origin, StageParity, TargetRecord
+from kit.precision.interface import Ask, Lowered
 from kit.progress import Progress, Silent
 from kit.repository import Content, Published
 from kit.sources.interface import Loaded
@@ -198,14 +199,15 @@ def _convert(plan: _Plan, loaded: Loaded) -> Graphs:
 
 def _build(plan: _Plan, graphs: Graphs) -> Mapping[str, Artifact]:
     """Make the file that Triton loads for each target, in the target's precision."""
-    return {target.name: _build_one(plan, graphs.served, target) for target in plan.targets}
+    return {target.name: _build_one(plan, graphs, target) for target in plan.targets}
 
 
-def _build_one(plan: _Plan, served: Model, target: Target) -> Artifact:
-    level = precision.get(_precision_of(plan.spec, target))
+def _build_one(plan: _Plan, graphs: Graphs, target: Target) -> Artifact:
+    served, meaning = graphs.served, graphs.meaning
+    level, runtime = precision.get(_precision_of(plan.spec, target)), runtimes.choose(target, plan.spec.runtime)
+    ask = Ask(model=served, meaning=meaning, target=target, backend=runtime.name)
     key = Key(stage=f"precision {level.name}", inputs=(served.digest,), tools=level.tools)
-    precise = plan.stages.quietly(key, Model, lambda folder: level.apply(served, folder))
-    runtime = runtimes.choose(target)
+    precise = plan.stages.quietly(key, Lowered, lambda folder: level.apply(ask, folder)).model
     key = Key(
         stage=f"build {runtime.name}", inputs=(precise.digest,), parameters=targets.used_facts(target, runtime.name),
         tools=runtime.tools,

@@ -28,7 +28,7 @@ from kit.errors import (
     StageError,
 )
 from kit.manifest import Manifest
-from kit.types import Artifact, Entry
+from kit.types import Artifact, Entry, StoredFile
 
 _PREVIOUS = "previous-"
 _STAGING = "staging-"
@@ -118,14 +118,14 @@ def next_version(published: Published, artifacts: tuple[Artifact, ...]) -> int:
         return 1
     files = published.manifest.files
     number = published.version
-    same = all(files.get(f"{number}/{a.filename}") == a.digest for a in artifacts)
+    same = all(files.get(f"{number}/{f.filename}") == f.digest for a in artifacts for f in a.files)
     return number if same else number + 1
 
 
 def complete(draft: Manifest, published: Published, content: Content) -> Manifest:
     """Return the manifest with every file's digest, those of the versions that stay included."""
     files = {path: _text_digest(text) for path, text in content.texts.items()}
-    files.update({f"{draft.version}/{a.filename}": a.digest for a in content.artifacts})
+    files.update({f"{draft.version}/{f.filename}": f.digest for a in content.artifacts for f in a.files})
     versions = {str(draft.version): draft.source.sha256}
     for number in _kept(published, draft.version, content.keep):
         assert published.manifest is not None
@@ -201,8 +201,8 @@ def stage(folder: Path, draft: Manifest, published: Published, content: Content)
                 _carry_over(published.path / str(number), model / str(number))
             version = model / str(draft.version)
             version.mkdir()
-            for artifact in content.artifacts:
-                _bring(artifact, published, version)
+            for file in (file for artifact in content.artifacts for file in artifact.files):
+                _bring(file, published, version)
         except FileNotFoundError as error:
             raise RepositoryBusyError(f"{error.filename} vanished meanwhile; run this one again") from error
         for path, text in content.texts.items():
@@ -273,19 +273,19 @@ def _kept(published: Published, version: int, keep: int) -> list[int]:
     return old[:keep]
 
 
-def _bring(artifact: Artifact, published: Published, version: Path) -> None:
-    """Put an artifact into its version's folder: the very file where that is published already, else a copy.
+def _bring(file: StoredFile, published: Published, version: Path) -> None:
+    """Put a file into its version's folder: the very file where that is published already, else a copy.
 
     Triton compares the times of files: a model that did not change is not read again.
     """
-    target, path = version / artifact.filename, f"{version.name}/{artifact.filename}"
+    target, path = version / file.filename, f"{version.name}/{file.filename}"
     known = published.manifest.files.get(path) if published.manifest and not published.edited else None
-    if known == artifact.digest:
+    if known == file.digest:
         disk.link_or_copy(published.path / path, target)
         return
-    shutil.copyfile(artifact.path, target)
-    if file_digest(target) != artifact.digest:
-        raise StageError(f"{artifact.path} was changed since it was made; delete it with: kit cache --clear")
+    shutil.copyfile(file.path, target)
+    if file_digest(target) != file.digest:
+        raise StageError(f"{file.path} was changed since it was made; delete it with: kit cache --clear")
 
 
 def _carry_over(source: Path, target: Path) -> None:

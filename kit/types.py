@@ -261,6 +261,7 @@ class Spec:
     task: str | None = None
     contract: str = "served"
     precision: str | None = None
+    runtime: str | None = None
     labels: str | None = None
     head: str | None = None
     argmax: bool = False
@@ -338,14 +339,32 @@ class Parity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoredFile:
+    """A file as it stands in a version's folder, and where its content is now."""
+
+    filename: str
+    path: Path
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """The file that Triton loads, and the backend that loads it."""
+    """The file that Triton loads, and the backend that loads it.
+
+    ``beside`` are files that it needs next to it: the weights of OpenVINO's IR.
+    """
 
     backend: str
     filename: str
     path: Path
     digest: str
     signature: Signature
+    beside: tuple[StoredFile, ...] = ()
+
+    @property
+    def files(self) -> tuple[StoredFile, ...]:
+        """Every file of it, that which Triton loads first."""
+        return (StoredFile(filename=self.filename, path=self.path, digest=self.digest), *self.beside)
 
 
 @dataclass(frozen=True, kw_only=True)

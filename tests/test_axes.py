@@ -19,10 +19,11 @@ import pytest
 import kit.graph
 import kit.heads
 import kit.precision
+import kit.runners
 import kit.runtimes
 import kit.sources
 import kit.tasks
-from kit import axis, targets
+from kit import axis, contract, targets
 from kit.cache import file_digest
 from kit.errors import (
     KitError,
@@ -33,7 +34,8 @@ from kit.errors import (
     UnsupportedModelError,
 )
 from kit.heads.interface import DetectorHead
-from kit.precision.interface import Precision
+from kit.precision.interface import Ask, Precision
+from kit.runners.interface import Runner
 from kit.runtimes.interface import Runtime
 from kit.sources.interface import Source
 from kit.stream.decode.interface import Decoder
@@ -41,13 +43,14 @@ from kit.stream.sinks.interface import Sink
 from kit.stream.sources.interface import Source as FrameSource
 from kit.stream.wire.interface import Wire
 from kit.tasks.interface import Task
-from kit.types import Artifact, Backend, Model, Target
+from kit.types import Artifact, Backend, Model, Spec, Target
 
 AXES = {
     "kit.sources": Source,
     "kit.heads": DetectorHead,
     "kit.tasks": Task,
     "kit.precision": Precision,
+    "kit.runners": Runner,
     "kit.runtimes": Runtime,
     "kit.stream.sources": FrameSource,
     "kit.stream.decode": Decoder,
@@ -60,17 +63,20 @@ TARGETS = [targets.load(name) for name in targets.names()]
 HALF = '''"""The same model under another name."""
 
 from kit.graph import unchanged
+from kit.precision.interface import Lowered
 
 
 class Half:
     """Changes nothing, either."""
 
     name = "half"
+    bits = 16
+    calibrated = False
     tools = ("onnx",)
 
-    def apply(self, model, folder):
+    def apply(self, ask, folder):
         """Return the model."""
-        return unchanged(model, folder)
+        return Lowered(model=unchanged(ask.model, folder))
 
 
 MEMBER = Half()
@@ -255,9 +261,11 @@ class TestTasks:
         assert all(value > 0 for value in normal.std)
 
 
-@pytest.mark.parametrize("name", kit.precision.names())
+@pytest.mark.parametrize("name", [name for name in kit.precision.names() if not kit.precision.get(name).calibrated])
 def test_a_precision_keeps_the_signature_and_writes_into_its_folder(name: str, model: Model, folder: Path) -> None:
-    made = kit.precision.get(name).apply(model, folder)
+    meaning = contract.interpret(Spec(source="model.onnx", name="model", targets=(), contract="native"), model)
+    ask = Ask(model=model, meaning=meaning, target=TARGETS[0], backend="onnxruntime")
+    made = kit.precision.get(name).apply(ask, folder).model
     assert made.signature == model.signature
     assert made.path.parent == folder
     assert made.path.is_file()

@@ -20,7 +20,7 @@ LAYERS = (
     ("kit.anatomy", "kit.cache", "kit.dialect", "kit.external", "kit.flops", "kit.graph", "kit.inputs"),
     ("kit.evidence",),
     ("kit.heads",),
-    ("kit.sources", "kit.tasks", "kit.precision", "kit.runtimes", "kit.targets"),
+    ("kit.sources", "kit.tasks", "kit.precision", "kit.runners", "kit.runtimes", "kit.targets"),
     ("kit.server", "kit.stream"),
     ("kit.stages", "kit.config", "kit.manifest", "kit.render", "kit.simplify", "kit.spec", "kit.contract",
      "kit.compare", "kit.lacking", "kit.batching", "kit.normalization"),
@@ -34,7 +34,7 @@ LAYERS = (
 """From the ground up: a module imports from its own layer, without going round, and from those below it."""
 
 AXES = (
-    "kit.sources", "kit.heads", "kit.tasks", "kit.precision", "kit.runtimes",
+    "kit.sources", "kit.heads", "kit.tasks", "kit.precision", "kit.runners", "kit.runtimes",
     "kit.stream.decode", "kit.stream.sinks", "kit.stream.sources", "kit.stream.wire",
 )  # fmt: skip
 HEAVY = ("torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "openvino", "cv2", "PIL", "grpc", "tritonclient",

@@ -5,18 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from kit.graph import unchanged
-from kit.types import Model
+from kit.precision.interface import Ask, Lowered
 
 
 class Fp32:
     """Changes nothing."""
 
     name = "fp32"
+    bits = 32
+    calibrated = False
     tools = ()
 
-    def apply(self, model: Model, folder: Path) -> Model:
+    def apply(self, ask: Ask, folder: Path) -> Lowered:
         """Return the model."""
-        return unchanged(model, folder)
+        return Lowered(model=unchanged(ask.model, folder))
 
 
 MEMBER = Fp32()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kit import axis
-from kit.errors import UnsupportedModelError
+from kit.errors import UnsupportedModelError, UsageError, suggestion
 from kit.runtimes.interface import Runtime
 from kit.types import Target
 
@@ -13,16 +13,19 @@ def names() -> tuple[str, ...]:
     return axis.names(__name__)
 
 
-def choose(target: Target) -> Runtime:
-    """Return the runtime for a target: the first of its backends that the kit builds for.
+def choose(target: Target, wanted: str | None = None) -> Runtime:
+    """Return the runtime for a target: the one that is wanted, else the first of its backends that the kit builds for.
 
-    Raises ``UnsupportedModelError`` where it has none of them.
+    Raises ``UsageError`` where there is no such runtime, and ``UnsupportedModelError`` where the target has none.
     """
     known = names()
+    if wanted is not None and wanted not in known:
+        raise UsageError(f'runtime "{wanted}" is not available; {suggestion(wanted, known)}')
     for backend in target.backends:
-        if backend.name in known:
+        if backend.name in known and wanted in (None, backend.name):
             runtime = axis.member(__name__, backend.name)
             assert isinstance(runtime, Runtime)
             return runtime
     offered = ", ".join(b.name for b in target.backends) or "none"
-    raise UnsupportedModelError(f"{target.name} has the backends {offered}; the kit builds for {', '.join(known)}")
+    asked = ", ".join(known) if wanted is None else wanted
+    raise UnsupportedModelError(f"{target.name} has the backends {offered}; the kit builds for {asked}")
