@@ -30,8 +30,8 @@ demo: $(VENV)/demo  ## Generate the example's repository, serve it, stream pictu
 	@$(BIN)/python clients/run_demo.py
 
 .PHONY: test
-test: $(VENV)/dev  ## Run all tests; PYTEST_ARGS="-k name" for some
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/dev  ## Run all tests, a file at a time on each core; PYTEST_ARGS="-n 0 -k name" for some
+	@$(BIN)/python -m pytest -n logical --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/dev  ## Check style and types: ruff, mypy --strict
@@ -59,7 +59,7 @@ example-repository: $(VENV)/demo  ## Write model_repository/, the example's for 
 
 .PHONY: coverage
 coverage: $(VENV)/dev  ## Run all tests and show the lines that none ran
-	@$(BIN)/python -m pytest --cov --cov-report=term-missing $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n logical --dist loadfile --cov --cov-report=term-missing $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: $(VENV)/dev  ## Measure: every benchmark in benchmarks/
