@@ -39,7 +39,7 @@ def tree(root: type[KitError]) -> Iterator[type[KitError]]:
         yield from tree(child)
 
 
-CLASSES = [c for c in tree(KitError) if c.__module__ == "kit.errors"]
+CLASSES = [c for c in tree(KitError) if c.__module__.startswith("kit.errors.")]
 LEAVES = [c for c in CLASSES if not c.__subclasses__()]
 UNIQUE = [c for c in CLASSES if "exit_code" in vars(c) and c is not KitError]
 
