@@ -126,7 +126,8 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
     """Find every mistake that can be found before any work."""
     facts = tuple(targets.load(name, options.target_folders) for name in spec.targets)
     for target in facts:
-        precision.get(_precision_of(spec, target))
+        precision.ladder(_precision_of(spec, target))
+        runtimes.choose(target, spec.runtime)
         lacking.require(target, threads=spec.intra_op_threads, folders=options.target_folders)
     if spec.task is not None:
         tasks.get(spec.task)

@@ -252,6 +252,8 @@ class Spec:
     """What the user asked for: one model, its task and its targets. None means: decide from the model or target.
 
     ``weights`` is a file for a network that has none of its own, or ``random`` where the source knows that word.
+    ``precision`` may be ``auto``: the lowest that holds its budget. That is ``max_drop`` and ``max_class_drop``: points
+    of 100 that the metric, and that of any class, may lose. ``metric`` is the user's own, package.module:callable.
     """
 
     source: str
@@ -273,7 +275,11 @@ class Spec:
     max_queue_delay_us: int | None = None
     intra_op_threads: int | None = None
     calibration: Path | None = None
+    calibration_count: int = 500
     validation: Path | None = None
+    max_drop: float = 1.0
+    max_class_drop: float = 5.0
+    metric: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

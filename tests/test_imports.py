@@ -17,7 +17,7 @@ KIT = Path(__file__).parents[1] / "kit"
 LAYERS = (
     ("kit.errors", "kit.types"),
     ("kit.axis", "kit.disk", "kit.labels", "kit.latency", "kit.machine", "kit.paths", "kit.progress", "kit.quiet"),
-    ("kit.anatomy", "kit.cache", "kit.dialect", "kit.external", "kit.flops", "kit.graph", "kit.inputs"),
+    ("kit.anatomy", "kit.cache", "kit.dialect", "kit.external", "kit.flops", "kit.graph", "kit.inputs", "kit.quality"),
     ("kit.evidence",),
     ("kit.heads",),
     ("kit.sources", "kit.tasks", "kit.precision", "kit.runners", "kit.runtimes", "kit.targets"),

@@ -33,7 +33,16 @@ from kit.cli import _options
     show_default=True,
     help="served: UINT8 frames in, detections or probabilities out. native: the model's own tensors.",
 )
-@click.option("--precision", metavar="NAME", help="Precision of the weights.  [default: the target's]")
+@click.option(
+    "--precision",
+    metavar="NAME",
+    help="fp32, fp16, int8, or auto: the lowest that holds its budget.  [default: the target's]",
+)
+@click.option(
+    "--runtime",
+    metavar="NAME",
+    help="Triton's backend: onnxruntime, openvino, tensorrt.  [default: the target's first]",
+)
 @click.option("--output", metavar="DIR", default="model_repository", show_default=True, help="The repository.")
 @click.option("--labels", metavar="FILE|SET", help="Class names, one a line; or coco-80, imagenet-1k, voc-20 ...")
 @click.option("--score-threshold", type=float, default=0.25, show_default=True, help="Detections below are dropped.")
@@ -61,13 +70,36 @@ from kit.cli import _options
     type=click.IntRange(0, 1024),
     help="CPU threads per instance, 0 for all.  [default: the target's]",
 )
-@click.option("--calibration", type=click.Path(path_type=Path), metavar="DIR", help="Real images to compare on.")
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Real pictures for INT8's ranges, and to compare on: a folder, a COCO set, a video.",
+)
+@click.option(
+    "--calibration-count",
+    type=click.IntRange(32, 100_000),
+    default=500,
+    show_default=True,
+    help="How many of them are chosen.",
+)
 @click.option(
     "--validation",
     type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Images held out from calibration; preferred for comparing.",
+    metavar="PATH",
+    help="Pictures with labels, held out from calibration: what a lower precision is judged on.",
 )
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0, 100),
+    default=1.0,
+    show_default=True,
+    help="Points of 100 that a lower precision may take from the metric.",
+)
+@click.option(
+    "--max-class-drop", type=click.FloatRange(0, 100), default=5.0, show_default=True, help="The same for each class."
+)
+@click.option("--metric", metavar="MODULE:CALLABLE", help="A metric of your own.  [default: the task's]")
 @click.option(
     "--weights",
     metavar="FILE",

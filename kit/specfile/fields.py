@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kit import precision, tasks
+from kit import precision, runtimes, tasks
 from kit.specfile.kinds import Flag, Kind, Listed, Number, PerChannel, Shape, Text, Whole, Word
 from kit.specfile.references import HeadLayout, Labels, Origin, PathTo, TargetName, Weights
 
@@ -76,8 +76,10 @@ MODEL: tuple[Key | Group, ...] = (
     Key(name="contract", kind=Word(what="contract", choices=lambda: ("served", "native")), default="served",
         example="served",
         help="served: UINT8 frames in, detections or probabilities out. native: the model's own tensors."),
-    Key(name="precision", kind=Word(what="precision", choices=precision.names), default="the target's", example="fp32",
-        help="Precision of the weights.", also=("dtype", "quantization")),
+    Key(name="precision", kind=Word(what="precision", choices=precision.words), default="the target's", example="fp32",
+        help="Of weights and activations; auto: the lowest that holds its budget.", also=("dtype", "quantization")),
+    Key(name="runtime", kind=Word(what="runtime", choices=runtimes.names), default="the target's first",
+        example="onnxruntime", help="Triton's backend that runs the model.", also=("backend", "engine", "platform")),
     Key(name="labels", kind=Labels(), default="the model's own", example="labels.txt",
         help="Class names: a file with one a line, or a set that everybody knows.",
         also=("classes", "names", "label_file")),
@@ -103,10 +105,20 @@ MODEL: tuple[Key | Group, ...] = (
     Key(name="threads", kind=Whole(least=0, most=1024), attribute="intra_op_threads", default="the target's",
         example="1", help="CPU threads per instance, 0 for one for each core.",
         also=("intra_op_threads", "cpu_threads", "intra_op_thread_count")),
-    Key(name="calibration", kind=PathTo(what="folder"), default="random inputs", example="images",
-        help="A folder of real images to compare on.", also=("images", "calibration_images", "data")),
-    Key(name="validation", kind=PathTo(what="folder"), default="those of calibration", example="images",
-        help="A folder of images held out from calibration; preferred for comparing."),
+    Key(name="calibration", kind=PathTo(what="set of pictures"), default="random inputs", example="images",
+        help="Real pictures that INT8 takes its ranges from, and to compare on: a folder, a COCO set, a video.",
+        also=("images", "calibration_images", "data")),
+    Key(name="calibration_count", kind=Whole(least=32, most=100_000), default="500", example="500",
+        help="How many pictures of them are chosen.", also=("calibration_size", "num_calibration_images")),
+    Key(name="validation", kind=PathTo(what="set of pictures"), default="those of calibration", example="images",
+        help="Pictures held out from calibration, with their labels: what a lower precision is judged on.",
+        also=("val", "test", "validation_images")),
+    Key(name="max_drop", kind=Number(least=0, most=100), default="1", example="1",
+        help="Points of 100 that a lower precision may take from the metric.", also=("budget", "accuracy_drop")),
+    Key(name="max_class_drop", kind=Number(least=0, most=100), default="5", example="5",
+        help="The same for each class.", also=("class_budget",)),
+    Key(name="metric", kind=Text(expects="package.module:callable"), default="the task's", example="mymetrics:score",
+        help="A metric of your own: package.module:callable.", also=("score_function",)),
     Key(name="weights", kind=Weights(), default="the model's own", example="random",
         help="Weights for package.module:callable or timm:NAME: .safetensors, .pt or .pth.",
         also=("checkpoint", "state_dict")),

@@ -40,7 +40,10 @@ class TargetName:
 
 @dataclass(frozen=True, kw_only=True)
 class PathTo:
-    """A path, relative to the spec file: a ``file`` or a ``folder`` that must be there, or one to be ``made``."""
+    """A path, relative to the spec file: a ``file`` or a ``folder`` that must be there, or one to be ``made``.
+
+    Anything else that ``what`` names may be a file or a folder, and must be there.
+    """
 
     what: str
 
@@ -63,7 +66,7 @@ class PathTo:
                 return "is a file; give a folder" if path.is_file() else ""
             if not path.exists():
                 return "does not exist"
-            fits = path.is_dir() if self.what == "folder" else not path.is_dir()
+            fits = path.is_dir() == (self.what == "folder") or self.what not in ("file", "folder")
         except OSError as error:  # too long a name, among others
             return f"cannot be read: {error.strerror}"
         return "" if fits else f"is {'a file' if path.is_file() else 'a folder'}; give a {self.what}"

@@ -214,7 +214,7 @@ def test_keys_in_the_wrong_place(mistakes: Mistakes, text: str, told: str) -> No
         ("head: yolov88", 11, 'unknown head "yolov88"; did you mean "yolov8"?'),
         ("head: [detr, sofmax]", 11, 'head "detr" has no variation "sofmax"; did you mean "softmax"?'),
         ("argmax: yes", 13, 'expected true or false, got "yes"'),
-        ("calibration: model.onnx", 18, "model.onnx is a file; give a folder"),
+        ("calibration: pictures", 18, "pictures does not exist"),
         (f"labels: {'a' * 300}", 13, "cannot be read: [Errno 36] File name too long"),
         (f"calibration: {'a' * 300}", 18, "cannot be read: File name too long"),
         ("name: a/b", 11, 'model name "a/b": letters'),

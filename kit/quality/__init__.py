@@ -1,0 +1,1 @@
+"""The quality report: what each precision costs and gives, for people who decide."""

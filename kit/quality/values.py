@@ -1,0 +1,147 @@
+"""What people decide on: everything that was measured of a model in each precision, on each target.
+
+Metrics and their differences are from 0 to 1; times in milliseconds; sizes in bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kit.latency import Percentiles
+
+FORMAT = "triton-edge-kit-quality/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A difference and where it lies with 95 % confidence."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassQuality:
+    """One class: how often it is in the validation set, and its metric before and after."""
+
+    name: str
+    instances: int
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distribution:
+    """How confident a model's answers are: counts of scores in equal bins from 0 to 1, before and after."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    median_before: float
+    median_after: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """A detection: corners in pixels of the picture as it was sent to the model, left, top, right, bottom."""
+
+    corners: tuple[float, float, float, float]
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One picture with both models' detections; ``jpeg`` is the frame as the model got it."""
+
+    name: str
+    jpeg: bytes
+    before: tuple[Box, ...]
+    after: tuple[Box, ...]
+    words_before: str = ""
+    words_after: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Both models' times at one batch size, and their ratio with its interval: below 1 is faster."""
+
+    batch: int
+    before: Percentiles
+    after: Percentiles
+    ratio: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialQuality:
+    """One precision on one target: what it was held to and what came out. ``before`` is the model as it was trained.
+
+    ``reasons`` are sentences: why it was refused, or what was not sure. ``others`` are further metrics, before and
+    after (``mAP50``). ``metric`` is empty where nothing was measured: the precision of the training.
+    """
+
+    precision: str
+    chosen: bool
+    held: bool
+    method: str = ""
+    reasons: tuple[str, ...] = ()
+    metric: str = ""
+    agreement: bool = False
+    images: int = 0
+    before: float = 0.0
+    after: float = 0.0
+    drop: Interval | None = None
+    budget: float = 0.0
+    class_budget: float = 0.0
+    others: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    classes: tuple[ClassQuality, ...] = ()
+    scores: Distribution | None = None
+    bytes_before: int = 0
+    bytes_after: int = 0
+    timings: tuple[Timing, ...] = ()
+    not_timed: str = ""
+    quantized: int = 0
+    reverted: tuple[str, ...] = ()
+    kept: Mapping[str, int] = field(default_factory=dict)
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetQuality:
+    """All that was tried for one target."""
+
+    target: str
+    runtime: str
+    measured_on: str
+    trials: tuple[TrialQuality, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationQuality:
+    """What the ranges were taken from: how many of how many pictures, what share of their variety, what was warned."""
+
+    source: str
+    chosen: int
+    available: int
+    covered: float
+    brightness_chosen: tuple[int, ...] = ()
+    brightness_available: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """The content of the quality report of one model."""
+
+    format: str = FORMAT
+    name: str
+    kit: str
+    source: str
+    task: str
+    validation: str
+    validation_warnings: tuple[str, ...] = ()
+    calibration: CalibrationQuality | None = None
+    targets: tuple[TargetQuality, ...] = ()
+    tools: Mapping[str, str] = field(default_factory=dict)
+    machine: str = ""
