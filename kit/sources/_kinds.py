@@ -23,6 +23,7 @@ _TIMM = "timm:"
 _TORCH_SUFFIXES = (".pt", ".pth", ".pt2", ".ts", ".torchscript", ".ckpt", ".safetensors")
 _OF_ULTRALYTICS = re.compile(r"(yolo|rtdetr|yoloe|fastsam|sam\d?_)[\w.-]*\.(pt|ya?ml)", re.IGNORECASE)
 _MOST_PICKLES = 8
+_LARGEST_PICKLE = 1 << 26
 _MOST_OPCODES = 2_000_000
 
 
@@ -122,8 +123,8 @@ def read_pickle(path: Path) -> Pickled | None:
                 names = [n for n in archive.namelist() if n.endswith("/data.pkl") or n == "data.pkl"]
                 if not names:
                     return None
-                with archive.open(names[0]) as file:
-                    return _scan(file)
+                with archive.open(names[0]) as file:  # which is slow where it is read byte by byte
+                    return _scan(io.BytesIO(file.read(_LARGEST_PICKLE)))
         with path.open("rb") as file:
             return _scan(file) if file.peek(1)[:1] == b"\x80" else None
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError):  # damaged or encrypted

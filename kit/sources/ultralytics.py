@@ -6,8 +6,8 @@ own, in this Python or in the one that ``$KIT_ULTRALYTICS_PYTHON`` names.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from kit import disk
-from kit.cache import file_digest
+from kit.cache import file_digest, tool_version
 from kit.errors import ExportError, MissingExtraError, SourceNotFoundError, UsageError
 from kit.sources import _export, _kinds
 from kit.sources.interface import Loaded, Reference
@@ -124,15 +124,25 @@ def _file_digest(source: str) -> str:
 
 def _versions(source: str) -> str:
     """Return the versions of ultralytics and torch that will export. Raises ``MissingExtraError``."""
-    if _PYTHON not in os.environ and importlib.util.find_spec("ultralytics") is None:
+    found = _versions_of(named, os.environ.get("PYTHONPATH")) if (named := os.environ.get(_PYTHON)) else _own_versions()
+    if found is None:
         raise _missing(source)
+    return found
+
+
+def _own_versions() -> str | None:
+    versions = [tool_version(name) for name in ("ultralytics", "torch")]
+    return None if "absent" in versions else " ".join(versions)
+
+
+@functools.lru_cache(maxsize=4)
+def _versions_of(named: str, path: str | None) -> str | None:  # noqa: ARG001 (``path`` is what that Python finds)
+    """Ask another Python; None where it has not both."""
     try:
-        done = subprocess.run([python(), "-c", _VERSION], capture_output=True, text=True, check=False)
+        done = subprocess.run([named, "-c", _VERSION], capture_output=True, text=True, check=False)
     except OSError as error:
-        raise UsageError(f"${_PYTHON} is {python()}, which cannot be run: {error.strerror}") from error
-    if done.returncode:
-        raise _missing(source)
-    return done.stdout.strip()
+        raise UsageError(f"${_PYTHON} is {named}, which cannot be run: {error.strerror}") from error
+    return None if done.returncode else done.stdout.strip()
 
 
 def _missing(source: str) -> MissingExtraError:
