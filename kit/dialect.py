@@ -105,12 +105,14 @@ def fix_false_batch(model: onnx.ModelProto, signature: Signature) -> bool:
 
 
 def _rows(running: onnxruntime.InferenceSession, feeds: dict[str, Any]) -> set[int]:
-    """Return how many rows the outputs have; none where the model does not run."""
+    """Return how many rows the outputs have; none where the model does not run. Raises ``NeverAnswersError``."""
     import kit.graph
 
     try:
         return {len(output) for output in kit.graph.answer(running, feeds)}
-    except kit.graph.refusals():
+    except kit.graph.NeverAnswersError:
+        raise
+    except UnsupportedModelError:
         return set()
 
 

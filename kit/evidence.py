@@ -89,8 +89,6 @@ class Evidence:
         feeds = {t.name: inputs.random(t, 1) for t in self.model.signature.inputs}
         try:
             return kit.graph.answer(kit.graph.session(self.model.path, optimize=False), feeds)
-        except kit.graph.refusals():
-            return None
         except UnsupportedModelError:
             return None
 

@@ -48,6 +48,10 @@ _ITS_OWN = re.compile(
 _PATH_LIKE = re.compile(r"(^|[\s\"'=(])(/[\w.-]+){2,}|[A-Za-z]:\\")
 
 
+class NeverAnswersError(UnsupportedModelError):
+    """The model was still at work on one answer after ``ANSWER_LIMIT_S``."""
+
+
 def read(path: Path) -> onnx.ModelProto:
     """Return the model in a file, weights included. Raises as ``parse`` and ``external.embed`` do, and ``OSError``."""
     data = path.read_bytes()
@@ -199,7 +203,7 @@ def session(model: Path | bytes, threads: int = 0, *, optimize: bool = True) -> 
 def answer(running: onnxruntime.InferenceSession, feeds: Mapping[str, Array]) -> tuple[Array, ...]:
     """Return a session's outputs for ``feeds``, in their order; Ctrl-C is heard, and a loop without end is ended.
 
-    Raises ``UnsupportedModelError`` where there is no answer within five minutes, and what ONNX Runtime raises.
+    Raises ``UnsupportedModelError`` where the model does not run, and ``NeverAnswersError`` after five minutes.
     """
     import onnxruntime
 
@@ -210,9 +214,12 @@ def answer(running: onnxruntime.InferenceSession, feeds: Mapping[str, Array]) ->
         try:
             return tuple(job.result(ANSWER_LIMIT_S))
         except concurrent.futures.TimeoutError as error:
-            raise UnsupportedModelError(
+            raise NeverAnswersError(
                 f"the model does not answer within {ANSWER_LIMIT_S:g} s on this machine; does a Loop in it ever end?"
             ) from error
+        except refusals() as error:
+            shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in feeds.items())
+            raise UnsupportedModelError(f"the model does not run with {shapes}: {one_line(error)}") from error
         finally:
             options.terminate = True  # nothing, where it has ended
 

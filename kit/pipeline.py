@@ -333,7 +333,6 @@ def _compare(plan: _Plan, graphs: Graphs, recipe: Recipe, sizes: tuple[int, ...]
             found = compare.check_stages(graphs, recipe.make(), sizes)
             if (other := recipe.resized()) is not None:
                 found = compare.check_resized(graphs, other, found, plan.stages.progress.note)
-            simplify.check(graphs.original, graphs.network)
         except simplify.UnfaithfulError as error:
             loading.leave(graphs.original, plan.stages, str(error))
             raise

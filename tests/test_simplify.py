@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import models
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import kit.graph
 from kit.compare import runner
@@ -194,6 +197,29 @@ def test_a_result_that_answers_otherwise_is_refused(folder: Path) -> None:
     before = described(folding(), folder)
     other = onnx.load(str(before.path))
     other.graph.node[0].op_type = "Sub"
-    check(before, before)
+    feeds = {"x": np.ones((1, 4), np.float32)}
+    answers, others = (runner(m.path)(feeds) for m in (before, described(other, folder / "stage")))
+    check(answers, answers)
     with pytest.raises(UnfaithfulError, match=r"^onnxsim's own check found that its result answers otherwise"):
-        check(before, described(other, folder / "stage"))
+        check(answers, others)
+
+
+def moved(by: float, path: Path) -> Path:
+    """Write a model that adds ``by`` to what it is given."""
+    graph = models.build(
+        [models.node("Add", "x by", "y")], [("x", models.FLOAT, (1,))], [("y", models.FLOAT, (1,))],
+        {"by": np.float32([by])},
+    )  # fmt: skip
+    return models.save(graph, path)
+
+
+@given(value=st.floats(-1e3, 1e3, width=32), share=st.floats(-1.5, 1.5))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_its_bounds_are_those_of_onnxsim(tmp_path: Path, value: float, share: float) -> None:
+    from onnxsim import model_checking
+
+    feeds = {"x": np.float32([value])}
+    before, after = (moved(by, tmp_path / f"{by}.onnx") for by in (0.0, share * (1e-5 + 1e-4 * abs(value))))
+    equal = model_checking.compare(str(after), str(before), n_times=1, input_data=feeds, verbose=False)
+    with nullcontext() if equal else pytest.raises(UnfaithfulError):
+        check(runner(before)(feeds), runner(after)(feeds))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kit.graph
-from kit.errors import SourceNotFoundError, UnsupportedModelError
+from kit.errors import SourceNotFoundError
 from kit.runners.interface import Array, Arrays, Running
 
 if TYPE_CHECKING:
@@ -22,11 +22,7 @@ class _Session:
 
     def run(self, feeds: Mapping[str, Array]) -> Arrays:
         names = [tensor.name for tensor in self.signature.outputs]
-        try:
-            return dict(zip(names, kit.graph.answer(self._session, feeds), strict=True))
-        except kit.graph.refusals() as error:
-            shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in feeds.items())
-            raise UnsupportedModelError(f"the model does not run with {shapes}: {kit.graph.one_line(error)}") from error
+        return dict(zip(names, kit.graph.answer(self._session, feeds), strict=True))
 
 
 class OnnxRuntime:
