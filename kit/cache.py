@@ -16,7 +16,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import msgspec
 
 import kit
-from kit import disk
+from kit import disk, environments
 from kit.errors import RepositoryBusyError
 from kit.paths import cache_root
 
@@ -48,7 +48,13 @@ def file_digest(path: Path) -> str:
 
 
 def tool_version(distribution: str) -> str:
-    """Return the installed version of a distribution, or ``absent``."""
+    """Return the installed version of a distribution, or ``absent``.
+
+    ``openvino/nncf`` is ``nncf`` in the environment ``openvino`` of ``kit.environments``, made yet or not.
+    """
+    environment, inside, package = distribution.partition("/")
+    if inside:
+        return environments.packages_version(environment, package)
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -217,6 +223,7 @@ class Usage:
     entries: int
     stages_bytes: int
     server_bytes: int
+    environments_bytes: int
 
 
 def usage() -> Usage:
@@ -230,20 +237,24 @@ def usage() -> Usage:
             entries=sum(1 for _ in Cache().entries()),
             stages_bytes=folder_size(root / "stages"),
             server_bytes=folder_size(root / "server"),
+            environments_bytes=folder_size(root / "environments"),
         )
 
 
-def clear(*, server: bool) -> Usage:
+def clear(*, server: bool, tools: bool = False) -> Usage:
     """Delete the results of all stages, with ``server`` the embedded server too; return what there was.
 
+    ``tools`` are the environments of ``kit.environments``.
     Raises ``RepositoryBusyError`` where a run is at work, and ``NotWritableError``. Whether a server is at work
     the caller finds out: ``kit.server.runfolder.in_use``.
     """
     before = usage()
     if not before.root.is_dir():
         return before
-    with disk.translated(before.root, disk.CACHE_REMEDY, "cleared"), _unused(before.root):
-        for name in ("stages", *(["server"] if server else [])):
+    also = [*(["server"] if server else []), *(["environments"] if tools else [])]
+    idle = environments.unused() if tools else nullcontext()
+    with disk.translated(before.root, disk.CACHE_REMEDY, "cleared"), _unused(before.root), idle:
+        for name in ("stages", *also):
             _delete(before.root / name)
     return before
 

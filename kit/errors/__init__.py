@@ -50,6 +50,7 @@
     ├── CamerasFileError            86  a file of cameras is wrong: all of its mistakes, one a line
     ├── MissingExtraError           60  an optional dependency is not installed
     ├── TargetFileError             61  a target's TOML file is wrong
+    ├── ToolEnvironmentError        87  the environment of a tool (OpenVINO, LiteRT ...) cannot be made
     └── OutOfMemoryError            63  the machine has less memory than the model needs
 
 Ctrl-C is not an error of this tree: the command line answers it with exit code 130.

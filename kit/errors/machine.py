@@ -49,6 +49,12 @@ class OutOfMemoryError(KitError):
     exit_code = 63
 
 
+class ToolEnvironmentError(KitError):
+    """The environment of a tool that runs outside the kit's own cannot be made, or does not work."""
+
+    exit_code = 87
+
+
 def of_system(error: Exception) -> KitError | None:
     """Return what an error of the operating system is to a user, wherever it arises; None for a fault of ours."""
     if isinstance(error, MemoryError):

@@ -20,8 +20,8 @@ from kit.server.interface import ServerOptions
 from kit.server.models import ServedModel
 from kit.server.ports import Ports
 from kit.server.runfolder import RunFolder
-from kit.server.signals import deferred
 from kit.server.stubs import StubWatch
+from kit.signals import deferred
 
 unavailable_reason = environment.unavailable_reason
 

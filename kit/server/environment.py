@@ -9,40 +9,28 @@ then renamed, under a lock. The digest covers the lock file and the interpreter.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import os
 import platform
 import re
-import secrets
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit import paths
-from kit.errors import DiskFullError, DownloadError, NotWritableError, ServerUnavailableError
+from kit.environments import installing
+from kit.environments.installing import InstallError
+from kit.errors import DownloadError, ServerUnavailableError
 from kit.server import interpreter
 from kit.server.interpreter import Interpreter
-from kit.server.progress import folder_progress
-from kit.server.signals import deferred
 
 TRITON_VERSION = "2.51.0"
 _LOCKS = Path(__file__).parent / "lock"
 # Files that pip writes, downloads included, in bytes: for the progress bar only. Measured on CPython 3.11.
 _SIZES = {"server": 460_000_000, "openvino": 230_000_000}
 _MINIMUM_GLIBC = (2, 35)
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-# A program that becomes the command in its arguments, which Linux ends when the kit is killed: pip would go on for
-# a minute. 1 is PR_SET_PDEATHSIG of <linux/prctl.h>; it outlives exec.
-_DIES_WITH_PARENT = (
-    "import ctypes, os, signal, sys; ctypes.CDLL(None).prctl(1, signal.SIGKILL); os.execv(sys.argv[1], sys.argv[1:])"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,31 +128,11 @@ def prepare(backends: Iterable[str], announce: Callable[[str], None]) -> ServerE
         raise ServerUnavailableError(reason or "no usable Python")
     base = _folder("server", chosen)
     layers = {name: _folder(name, chosen) for name in sorted(set(backends)) if name in _SIZES}
-    with cache_translated():
+    with installing.cache_translated():
         for name, folder in {"server": base, **layers}.items():
             if not _whole(folder):
                 _build(folder, name, base, chosen, announce)
     return ServerEnvironment(root=base, version=chosen.version, library=chosen.library, layers=layers)
-
-
-@contextmanager
-def cache_translated() -> Iterator[None]:
-    """Turn the operating system's refusals in the cache folder into ``DiskFullError`` and ``NotWritableError``."""
-    try:
-        yield
-    except OSError as error:
-        root = paths.cache_root()
-        if error.errno in _FULL:
-            raise DiskFullError(
-                f"no space left for {root}: free some, or name another folder with KIT_CACHE_DIR"
-            ) from error
-        where = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else root
-        if error.errno in _REFUSED and (where.is_relative_to(root) or root.is_relative_to(where)):
-            raise NotWritableError(
-                f"the cache folder {root} cannot be used: {where}: {error.strerror}; name another "
-                "folder with KIT_CACHE_DIR"
-            ) from error
-        raise
 
 
 def _folder(name: str, chosen: Interpreter) -> Path:
@@ -181,77 +149,32 @@ def _whole(folder: Path) -> bool:
 
 
 def _build(folder: Path, name: str, base: Path, chosen: Interpreter, announce: Callable[[str], None]) -> None:
-    with _only_one(folder.parent):
-        if _whole(folder):
-            return  # another process made it while this one waited
-        # A name of its own: a child of a kit that was killed may still be writing to the folder of its try.
-        partial = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}.partial")
-        for stale in folder.parent.glob("*.partial"):
-            shutil.rmtree(stale, ignore_errors=True)
-        try:
-            with folder_progress(f"installing Triton's {name} packages, once", partial, _SIZES[name], announce):
-                _install(partial, name, base, chosen)
-        except BaseException:  # Ctrl-C too: whatever happened, nothing half-made stays
-            with deferred():
-                shutil.rmtree(partial, ignore_errors=True)
-            raise
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
-
-
-def _install(partial: Path, name: str, base: Path, chosen: Interpreter) -> None:
-    partial.mkdir(parents=True)
-    scratch = partial / "tmp"
-    scratch.mkdir()
-    if name != "server":
-        _pip(base / "bin" / "python", name, scratch, "--target", str(partial))
-    else:
-        _run([chosen.executable, "-m", "venv", partial], scratch, "could not make the server's environment")
-        _pip(partial / "bin" / "python", name, scratch)
-        made = ServerEnvironment(root=partial, version=chosen.version, library=chosen.library)
-        check_stub(made)
-        # Compiles what the backends import, and nothing else: a start with cold byte code takes 1 s longer.
-        _run([partial / "bin" / "python", "-c", "import numpy, onnxruntime"], scratch, "the packages do not import")
-    shutil.rmtree(scratch)
-
-
-def _pip(python: Path, name: str, scratch: Path, *arguments: str) -> None:
-    command: list[str | Path] = [
-        python,
-        "-m",
-        "pip",
-        "install",
-        "--no-deps",
-        "--require-hashes",
-        "--no-compile",
-        "--only-binary=:all:",
-    ]
-    options = ["--no-input", "--disable-pip-version-check", "--quiet", *arguments]
-    _run([*command, *options, "-r", _LOCKS / f"{name}.txt"], scratch, "could not install the server's packages")
-
-
-def _run(command: Sequence[str | Path], scratch: Path, failure: str) -> None:
-    variables = {**os.environ, "TMPDIR": str(scratch)}
-    for name in ("PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_USER", "PIP_PREFIX"):
-        variables.pop(name, None)
-    bound = [sys.executable, "-I", "-S", "-c", _DIES_WITH_PARENT, *command]
     try:
-        done = subprocess.run(bound, capture_output=True, text=True, env=variables, check=False)
-    except OSError as error:
-        raise ServerUnavailableError(f"{failure}: {sys.executable} cannot be run: {error.strerror}") from error
-    if done.returncode != 0:
-        raise DownloadError(
-            f"{failure}: {pip_reason(done.stderr or done.stdout)}; check the connection to the package index "
-            "(pip's own settings, PIP_INDEX_URL for instance, are used) and run the command again"
+        installing.build(
+            folder,
+            lambda partial, scratch: _install(partial, scratch, name, base, chosen),
+            is_whole=_whole,
+            description=f"installing Triton's {name} packages, once",
+            size=_SIZES[name],
+            announce=announce,
         )
+    except InstallError as error:
+        raise DownloadError(
+            f"could not install the server's packages: {error}; check the connection to the package index (pip's own "
+            "settings, PIP_INDEX_URL for instance, are used) and run the command again"
+        ) from error
 
 
-def pip_reason(output: str) -> str:
-    """Return the line of pip's output that says what went wrong, without its label."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    return (errors or lines or ["no reason was given"])[-1][:300]
+def _install(partial: Path, scratch: Path, name: str, base: Path, chosen: Interpreter) -> None:
+    if name != "server":
+        installing.install_lock(base / "bin" / "python", _LOCKS / f"{name}.txt", scratch, "--target", str(partial))
+        return
+    installing.run([chosen.executable, "-m", "venv", partial], scratch)
+    python = partial / "bin" / "python"
+    installing.install_lock(python, _LOCKS / f"{name}.txt", scratch)
+    check_stub(ServerEnvironment(root=partial, version=chosen.version, library=chosen.library))
+    # Compiles what the backends import, and nothing else: a start with cold byte code takes 1 s longer.
+    installing.run([python, "-c", "import numpy, onnxruntime"], scratch)
 
 
 def check_stub(environment: ServerEnvironment) -> None:
@@ -271,12 +194,3 @@ def check_stub(environment: ServerEnvironment) -> None:
         raise ServerUnavailableError(
             f"the server's Python stub does not start: {lines[-1]}; install a Python with a shared library"
         )
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; a process that dies lets go of it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -9,12 +9,11 @@ from __future__ import annotations
 import functools
 import json
 import os
-import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from kit.environments.pythons import candidates, is_there
 
 VARIABLE = "KIT_SERVER_PYTHON"
 """The environment variable that names the interpreter to use, before any that would be found."""
@@ -51,7 +50,7 @@ def find() -> Interpreter | None:
     if named:
         return probe(Path(named))
     fallback: Interpreter | None = None
-    for executable in _candidates():
+    for executable in candidates((*WHOLE, NUMPY2)):
         found = probe(executable)
         if found is not None and found.version in WHOLE:
             return found
@@ -82,39 +81,4 @@ def _library(version: tuple[int, int], libdir: str, multiarch: str, prefix: str)
     name = f"libpython{version[0]}.{version[1]}.so.1.0"
     own = (Path(libdir), Path(libdir, multiarch), Path(prefix, "lib"), Path(prefix, "lib64"))
     usual = (Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64"), Path("/usr/local/lib"))
-    return next((f for f in (*own, *usual) if f.is_absolute() and _is_there(f / name)), None)
-
-
-def _is_there(path: Path) -> bool:
-    """Whether it exists, as far as this user may see: ``HOME`` may be another's after ``sudo -u``."""
-    try:
-        return path.exists()
-    except OSError:
-        return False
-
-
-def _candidates() -> Iterator[Path]:
-    """Yield interpreters, each once: the running one, those on PATH, those of pyenv, uv, conda and the system."""
-    seen: set[Path] = set()
-    for path in _places():
-        resolved = path.resolve()
-        if resolved not in seen and _is_there(path):
-            seen.add(resolved)
-            yield path
-
-
-def _places() -> Iterator[Path]:
-    yield Path(sys.executable)
-    names = [f"python{major}.{minor}" for major, minor in (*WHOLE, NUMPY2)]
-    for name in names:
-        found = shutil.which(name)
-        if found:
-            yield Path(found)
-    home = Path.home()
-    folders = ("/usr/bin", "/usr/local/bin", home / ".local/bin", home / "miniconda3/bin", home / "anaconda3/bin")
-    for name in names:
-        for folder in folders:
-            yield Path(folder, name)
-        for versions in (home / ".pyenv/versions", home / ".local/share/uv/python"):
-            if _is_there(versions):
-                yield from sorted(versions.glob(f"*/bin/{name}"), reverse=True)
+    return next((f for f in (*own, *usual) if f.is_absolute() and is_there(f / name)), None)

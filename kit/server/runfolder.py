@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit import paths
+from kit.environments.installing import cache_translated
 from kit.server import keeper
-from kit.server.environment import ServerEnvironment, cache_translated
+from kit.server.environment import ServerEnvironment
 
 _BACKENDS = Path(__file__).parent / "backends"
 _UNPACKED = "/tmp/python_env_*"  # noqa: S108 (Triton's, not ours)

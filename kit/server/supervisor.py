@@ -13,7 +13,7 @@ from typing import Any
 
 from kit.errors import ServerDiedError, ServerError
 from kit.server.interface import Engine, RunningServer, ServerOptions
-from kit.server.signals import NUMBERS
+from kit.signals import NUMBERS
 
 Announce = Callable[[str], None]
 

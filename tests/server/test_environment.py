@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.environments import installing
 from kit.errors import DownloadError, ServerUnavailableError
 from kit.server import environment, interpreter
 
@@ -103,7 +104,7 @@ class TestInterpreters:
     ],
 )
 def test_pips_own_reason(output: str, reason: str) -> None:
-    assert environment.pip_reason(output) == reason
+    assert installing.pip_reason(output) == reason
 
 
 @pytest.mark.skipif(environment.unavailable_reason() is not None, reason="no server can run here")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.environments import installing
 from kit.errors import DiskFullError, NotWritableError
 from kit.server import environment, runfolder
 
@@ -44,7 +45,7 @@ def test_what_the_system_refuses_names_the_variable(
     error: OSError, kind: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KIT_CACHE_DIR", "/c")
-    with pytest.raises(kind, match=message), environment.cache_translated():
+    with pytest.raises(kind, match=message), installing.cache_translated():
         raise error
 
 

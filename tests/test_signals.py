@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from kit.server.signals import deferred
+from kit.signals import deferred
 
 
 def test_a_signal_waits_for_the_end_of_the_block() -> None:
