@@ -23,7 +23,8 @@
     ├── StageError                  30  a stage of the pipeline broke the model
     │   ├── ParityError             31  its answers differ from the source model's
     │   ├── VerificationError       32  the real server refused it or answered something else
-    │   └── WorkerDiedError         33  the process that made one of several models was killed or crashed
+    │   ├── WorkerDiedError         33  the process that made one of several models was killed or crashed
+    │   └── EngineBuildError        36  TensorRT built no engine, or one that answers something else
     ├── RepositoryError                 the folder that is written
     │   ├── NotWritableError        40
     │   ├── DiskFullError           41
@@ -39,7 +40,8 @@
     │   ├── ServerDiedError         54
     │   ├── UnknownModelError       55  the server has no model of this name
     │   ├── ModelContractError      56  a model that frames cannot be sent to as asked
-    │   └── NoAnswerError           57  frames were there, and not one had an answer
+    │   ├── NoAnswerError           57  frames were there, and not one had an answer
+    │   └── EngineMismatchError     58  no TensorRT engine is there, or one of another model, release or GPU
     ├── CameraError                     where frames come from
     │   ├── CameraUriError          80  no source reads what was given, or an option is wrong
     │   ├── CameraNotFoundError     81  no such file, device or stream (404): trying again soon is no use

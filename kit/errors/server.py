@@ -55,3 +55,9 @@ class NoAnswerError(ServerError):
     """Frames were captured, and not one had an answer."""
 
     exit_code = 57
+
+
+class EngineMismatchError(ServerError):
+    """An engine is not there, or was built from, by or for something else than what is to serve it."""
+
+    exit_code = 58

@@ -27,3 +27,9 @@ class WorkerDiedError(StageError):
     """The process that made one of several models ended without a word: out of memory, or a library crashed."""
 
     exit_code = 33
+
+
+class EngineBuildError(StageError):
+    """TensorRT built no engine of a model, or one that answers something else."""
+
+    exit_code = 36
