@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = "npt.NDArray[np.generic]"
 
-_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 _PAD_GREY = 114  # as Ultralytics' LetterBox fills
 _FREE_DIMENSION = 64
 _LARGEST_ELEMENT = 8  # bytes
@@ -112,9 +112,9 @@ def images_in(folder: Path) -> tuple[Path, ...]:
     with _readable(folder):
         if not folder.is_dir():
             raise InputsError(f"{folder} is no folder; give a folder of images")
-        files = tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGE_SUFFIXES and p.is_file()))
+        files = tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()))
     if not files:
-        raise InputsError(f"{folder} holds no images ({', '.join(sorted(_IMAGE_SUFFIXES))})")
+        raise InputsError(f"{folder} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
     return files
 
 

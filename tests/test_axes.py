@@ -24,6 +24,8 @@ import kit.runtimes
 import kit.sources
 import kit.tasks
 from kit import axis, contract, targets
+from kit.accuracy.layouts.interface import Layout
+from kit.accuracy.metrics.interface import Metric
 from kit.cache import file_digest
 from kit.errors import (
     KitError,
@@ -52,6 +54,8 @@ AXES = {
     "kit.precision": Precision,
     "kit.runners": Runner,
     "kit.runtimes": Runtime,
+    "kit.accuracy.layouts": Layout,
+    "kit.accuracy.metrics": Metric,
     "kit.stream.sources": FrameSource,
     "kit.stream.decode": Decoder,
     "kit.stream.sinks": Sink,

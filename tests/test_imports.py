@@ -25,6 +25,7 @@ LAYERS = (
     ("kit.heads",),
     ("kit.precision", "kit.runners", "kit.runtimes", "kit.sources", "kit.targets", "kit.tasks"),
     ("kit.server", "kit.stream"),
+    ("kit.accuracy",),
     ("kit.batching", "kit.compare", "kit.config", "kit.contract", "kit.lacking", "kit.manifest", "kit.normalization",
      "kit.render", "kit.simplify", "kit.spec", "kit.stages"),
     ("kit.inspection", "kit.loading", "kit.recognise", "kit.report", "kit.repository", "kit.summary", "kit.verify"),
@@ -37,15 +38,19 @@ LAYERS = (
 """From the ground up: a module imports from its own layer, without going round, and from those below it."""
 
 AXES = (
-    "kit.sources", "kit.heads", "kit.tasks", "kit.precision", "kit.runners", "kit.runtimes",
-    "kit.stream.decode", "kit.stream.sinks", "kit.stream.sources", "kit.stream.wire",
+    "kit.sources", "kit.heads", "kit.tasks", "kit.precision", "kit.runners", "kit.runtimes", "kit.stream.decode",
+    "kit.stream.sinks", "kit.stream.sources", "kit.stream.wire", "kit.accuracy.layouts", "kit.accuracy.metrics",
 )  # fmt: skip
 HEAVY = ("torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "openvino", "cv2", "PIL", "grpc", "tritonclient",
-         "google.protobuf", "numpy", "jinja2", "locust", "av", "gi", "yaml", "prometheus_client")  # fmt: skip
+         "google.protobuf", "numpy", "jinja2", "locust", "av", "gi", "yaml", "prometheus_client",
+         "pycocotools")  # fmt: skip
 """What takes long to import, or is not there on a bare install."""
 
 
-NUMERIC = ("kit.compare", "kit.heads._arrays", "kit.tasks._suppression")
+NUMERIC = (
+    "kit.compare", "kit.heads._arrays", "kit.tasks._suppression", "kit.accuracy.bootstrap",
+    "kit.accuracy.metrics._precision",
+)  # fmt: skip
 
 
 def module_name(file: Path) -> str:

@@ -7,7 +7,9 @@
     │   ├── UnknownPrecisionError   22
     │   ├── InvalidModelNameError   23
     │   ├── UnknownHeadError        24
-    │   └── InvalidSpecError        25  a spec file with everything that is wrong in it
+    │   ├── InvalidSpecError        25  a spec file with everything that is wrong in it
+    │   ├── ValidationSetError      27  labelled pictures that do not fit each other or the model
+    │   └── MetricError             28  the user's own metric failed or gave no number
     ├── SourceError                     the model that was given
     │   ├── SourceNotFoundError     10
     │   ├── NotOnnxError            11
@@ -24,6 +26,7 @@
     │   ├── ParityError             31  its answers differ from the source model's
     │   ├── VerificationError       32  the real server refused it or answered something else
     │   ├── WorkerDiedError         33  the process that made one of several models was killed or crashed
+    │   ├── AccuracyError           34  at a lower precision the model does not hold its accuracy budget
     │   └── EngineBuildError        36  TensorRT built no engine, or one that answers something else
     ├── RepositoryError                 the folder that is written
     │   ├── NotWritableError        40

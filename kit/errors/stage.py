@@ -29,6 +29,12 @@ class WorkerDiedError(StageError):
     exit_code = 33
 
 
+class AccuracyError(StageError):
+    """A model in a lower precision is not as good as its budget asks for."""
+
+    exit_code = 34
+
+
 class EngineBuildError(StageError):
     """TensorRT built no engine of a model, or one that answers something else."""
 

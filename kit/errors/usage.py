@@ -46,3 +46,15 @@ class InvalidSpecError(UsageError):
 
     exit_code = 25
     listed = True
+
+
+class ValidationSetError(UsageError):
+    """A validation set cannot be read, or its labels do not match the model's classes."""
+
+    exit_code = 27
+
+
+class MetricError(UsageError):
+    """The user's own metric cannot be imported, raised, or returned no number."""
+
+    exit_code = 28

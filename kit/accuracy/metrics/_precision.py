@@ -1,0 +1,139 @@
+"""Average precision as COCO defines it, under any weighting of the pictures.
+
+What pycocotools' ``COCOeval.evaluate`` finds in each picture is sorted once; ``accumulate`` is then done for many
+resamples at a time. A picture that is drawn k times counts k times, and the result is that of k copies of it, to the
+last bit of the precision: recall rises only at right finds, and COCO takes the best precision from there on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.accuracy.metrics.interface import Objects, Sums
+from kit.accuracy.types import Floats, Ints
+
+_LARGEST_BLOCK = 4_000_000
+"""Numbers in the largest array that is made: 32 MB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """The finds of one class over all pictures, best score first.
+
+    ``image`` [n] is the picture of each; ``hits`` are, for each IoU, the positions of those that are right, and
+    ``ignored`` of those that do not count. ``positives`` [N] counts the objects of each picture.
+    """
+
+    image: Ints
+    hits: tuple[Ints, ...]
+    ignored: tuple[Ints, ...]
+    positives: Ints
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionTally:
+    """The curves of all classes. ``names`` are of mAP over all IoUs, and at the first IoU, which is 0.5.
+
+    ``recalls`` [101] are the recalls at which precision is read off; ``more`` are tallies whose numbers are told too.
+    """
+
+    names: tuple[str, ...]
+    labelled: bool
+    curves: tuple[Curve, ...]
+    recalls: Floats
+    instances: Ints
+    objects: Objects | None
+    more: tuple[PrecisionTally, ...] = ()
+
+    def at(self, weights: Ints) -> Sums:
+        """Return mAP over all IoUs and at 0.5, and each class's own over all IoUs; NaN for a class without objects."""
+        every = np.stack([self._of_class(curve, weights) for curve in self.curves], axis=1)  # [B, C, T]
+        known = ~np.isnan(every[:, :, 0])
+        count = np.maximum(known.sum(axis=1), 1)
+        filled = np.where(known[:, :, None], every, 0.0)
+        numbers = np.stack([filled.mean(axis=2).sum(axis=1) / count, filled[:, :, 0].sum(axis=1) / count], axis=1)
+        numbers = np.concatenate([numbers, *[tally.at(weights).numbers for tally in self.more]], axis=1)
+        return Sums(numbers=numbers, classes=np.where(known, filled.mean(axis=2), np.nan))
+
+    def _of_class(self, curve: Curve, weights: Ints) -> Floats:
+        """Return [B, T] average precisions, in blocks that fit the memory."""
+        rows = max(1, _LARGEST_BLOCK // max(1, len(curve.image)))
+        blocks = [self._block(curve, weights[at : at + rows]) for at in range(0, len(weights), rows)]
+        return np.concatenate(blocks)
+
+    def _block(self, curve: Curve, weights: Ints) -> Floats:
+        positives = weights @ curve.positives
+        needed = _needed(self.recalls, positives)
+        seen = np.cumsum(weights[:, curve.image], axis=1)
+        found = np.full((len(weights), len(curve.hits)), np.nan)
+        for at, (hits, ignored) in enumerate(zip(curve.hits, curve.ignored, strict=True)):
+            right = np.cumsum(weights[:, curve.image[hits]], axis=1)
+            total = seen[:, hits]
+            if len(ignored):
+                passed = np.cumsum(weights[:, curve.image[ignored]], axis=1)
+                passed = np.concatenate([np.zeros((len(weights), 1), passed.dtype), passed], axis=1)
+                total = total - passed[:, np.searchsorted(ignored, hits)]
+            found[:, at] = _average(right, total, needed)
+        found[positives == 0] = np.nan
+        return found
+
+
+def _needed(recalls: Floats, positives: Ints) -> Ints:
+    """Return [B, R] the least count of right finds whose share of ``positives`` is not below each recall, as floats."""
+    total = np.maximum(positives, 1)[:, None]
+    least = np.ceil(recalls * total).astype(np.int64)
+    least -= (least - 1) / total >= recalls
+    least += least / total < recalls
+    return np.maximum(least, 0)
+
+
+def _average(right: Ints, total: Ints, needed: Ints) -> Floats:
+    """Return the mean over recalls of the best precision at that recall or more; 0 where it is not reached."""
+    rows, hits = right.shape
+    if hits == 0:
+        return np.zeros(rows)
+    precision = right / np.maximum(total, 1)
+    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    # One search for all rows: each row's counts are lifted above those of the row before.
+    lift = (np.arange(rows) * (max(int(right.max()), int(needed.max())) + 1))[:, None]
+    found = np.searchsorted((right + lift).ravel(), (needed + lift).ravel()).reshape(needed.shape)
+    found -= (np.arange(rows) * hits)[:, None]
+    reached = found < hits
+    read = np.take_along_axis(best, np.where(reached, found, 0), axis=1)
+    average: Floats = np.where(reached, read, 0.0).mean(axis=1)
+    return average
+
+
+def curves(evaluated: Sequence[dict[str, object] | None], images: int, classes: int, ious: int) -> tuple[Curve, ...]:
+    """Return the curves of ``COCOeval.evalImgs`` for one area range: class by class, in each picture by picture."""
+    return tuple(_curve(evaluated[images * c : images * (c + 1)], ious) for c in range(classes))
+
+
+def _curve(pictures: Sequence[dict[str, object] | None], ious: int) -> Curve:
+    positives = np.zeros(len(pictures), np.int64)
+    scores: list[npt.ArrayLike] = [np.zeros(0)]
+    image: list[Ints] = [np.zeros(0, np.int64)]
+    matched: list[npt.ArrayLike] = [np.zeros((ious, 0), bool)]
+    ignored: list[npt.ArrayLike] = [np.zeros((ious, 0), bool)]
+    for index, one in enumerate(pictures):
+        if one is None:
+            continue
+        positives[index] = np.count_nonzero(np.asarray(one["gtIgnore"]) == 0)
+        found = np.asarray(one["dtScores"], np.float64)
+        scores.append(found)
+        image.append(np.full(len(found), index, np.int64))
+        matched.append(np.asarray(one["dtMatches"]) != 0)
+        ignored.append(np.asarray(one["dtIgnore"], bool))
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    skip = np.concatenate(ignored, axis=1)[:, order]
+    hit = np.concatenate(matched, axis=1)[:, order] & ~skip
+    return Curve(
+        image=np.concatenate(image)[order],
+        hits=tuple(np.flatnonzero(row) for row in hit),
+        ignored=tuple(np.flatnonzero(row) for row in skip),
+        positives=positives,
+    )
