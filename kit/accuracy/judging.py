@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from kit.accuracy import metrics, scoring, showing
+from kit.accuracy import metrics, own, scoring, showing
 from kit.accuracy.answers import Answers
 from kit.accuracy.metrics.interface import Tally
 from kit.accuracy.types import Budget, ClassDrop, Company, Confidences, Fault, Interval, Score, Shift, Verdict
@@ -17,6 +17,9 @@ from kit.errors import ValidationSetError
 
 _FEWEST_PAIRS = 10
 """Objects that both models found; of fewer, a median says nothing."""
+
+_LEAST_VALUE = 0.05
+"""Of a task's metric at full precision: below, the labels or the normalisation are not the model's."""
 
 _NAMED = 5
 
@@ -34,6 +37,8 @@ class _Case:
     faults: tuple[Fault, ...]
     own_faults: tuple[Fault, ...]
     company: tuple[Company, ...]
+    labelled: bool
+    is_own: bool
 
     @property
     def allowed(self) -> float:
@@ -43,39 +48,31 @@ class _Case:
     @property
     def allowed_of_class(self) -> float:
         """The budget of a class."""
-        return self.budget.class_disagreement if self.before.agreement else self.budget.class_drop
+        return self.budget.class_drop if self.labelled else self.budget.class_disagreement
 
     @property
     def allowed_served(self) -> float:
         """The budget of what is found, and right, above the served threshold."""
-        return max(self.budget.served_drop, self.budget.disagreement if self.before.agreement else 0.0)
+        return max(self.budget.served_drop, 0.0 if self.labelled else self.budget.disagreement)
 
 
-def judge(before: Answers, after: Answers, validation: Validation, budget: Budget | None = None) -> Verdict:
+def judge(
+    before: Answers,
+    after: Answers,
+    validation: Validation,
+    budget: Budget | None = None,
+    metric: own.Own | None = None,
+) -> Verdict:
     """Hold one model's answers against those of another, the better one, and say why if they are not good enough.
 
-    Without labels the answers ``before`` are taken for right. Raises ``MissingExtraError``, and ``ValidationSetError``
-    where the two are of different tasks or pictures.
+    Without labels the answers ``before`` are taken for right. ``metric`` is the user's own, in place of the task's.
+    Raises ``MissingExtraError``, ``MetricError``, and ``ValidationSetError`` where the two are of different tasks or
+    pictures.
     """
-    from kit.accuracy import bootstrap
-
     if (before.head.task, len(before)) != (after.head.task, len(after)) or len(before) != len(validation):
         raise ValidationSetError("these are answers of different tasks, or to different pictures")
-    first, second = (scoring.tally(answers, validation, before) for answers in (before, after))
-    lost = bootstrap.drops(first, second, len(validation))
-    scores = tuple(scoring.of_tally(t, a, validation) for t, a in ((first, before), (second, after)))
     limits = budget or Budget()
-    case = _Case(
-        before=scores[0],
-        after=scores[1],
-        budget=limits,
-        drop=lost.metric,
-        classes=tuple(_class_drops(scores[0], scores[1], lost.classes, limits)),
-        shift=_shift(first, second),
-        faults=after.head.faults,
-        own_faults=before.head.faults,
-        company=after.head.company,
-    )
+    case = _case(before, after, validation, limits, metric)
     reasons = tuple(reason for check in _CHECKS for reason in check(case))
     return Verdict(
         held=not reasons,
@@ -90,6 +87,32 @@ def judge(before: Answers, after: Answers, validation: Validation, budget: Budge
         faults=case.faults,
         company=case.company,
         differences=showing.most_different(before, after, validation, metrics.get(before.head.task)),
+    )
+
+
+def _case(before: Answers, after: Answers, validation: Validation, budget: Budget, metric: own.Own | None) -> _Case:
+    from kit.accuracy import bootstrap
+
+    first, second = (scoring.tally(answers, validation, before) for answers in (before, after))
+    lost = bootstrap.drops(first, second, len(validation))
+    scores = [scoring.of_tally(t, a, validation) for t, a in ((first, before), (second, after))]
+    drop, classes = lost.metric, tuple(_class_drops(scores[0], scores[1], lost.classes, budget))
+    if metric is not None:
+        values = [own.value(metric, answers, validation) for answers in (before, after)]
+        scores = [scoring.with_own(found, metric, value) for found, value in zip(scores, values, strict=True)]
+        drop = own.drop(metric, before, after, validation, values[0] - values[1])
+    return _Case(
+        before=scores[0],
+        after=scores[1],
+        budget=budget,
+        drop=drop,
+        classes=classes,
+        shift=_shift(first, second),
+        faults=after.head.faults,
+        own_faults=before.head.faults,
+        company=after.head.company,
+        labelled=first.labelled,
+        is_own=metric is not None,
     )
 
 
@@ -129,6 +152,17 @@ def _sound(case: _Case) -> Iterator[str]:
         whose = ", and at full precision too: the model itself is at fault" if fault.output in own else ""
         many = f"{fault.pictures} of {case.after.images} pictures"
         yield f"output {fault.output} has NaN or infinite numbers on {many}{whose}"
+
+
+def _proving(case: _Case) -> Iterator[str]:
+    """A model that is right nowhere loses nothing: that proves nothing either."""
+    if case.before.value < _LEAST_VALUE and not case.is_own:
+        value = f"{case.before.metric} is {case.before.value:.3f}"
+        what = value if case.labelled else "nothing is found above the served threshold"
+        yield (
+            f"at full precision already {what} on these {case.before.images} pictures, so that nothing can be lost: do "
+            "the labels, their classes, --mean and --std fit the model?"
+        )
 
 
 def _metric_held(case: _Case) -> Iterator[str]:
@@ -222,7 +256,7 @@ def _agreed(case: _Case) -> Iterator[str]:
 
 
 _CHECKS: tuple[Callable[[_Case], Iterator[str]], ...] = (
-    _sound, _metric_held, _classes_held, _confidence_held, _served_held, _company_held,
+    _sound, _proving, _metric_held, _classes_held, _confidence_held, _served_held, _company_held,
 )  # fmt: skip
 _NOTES: tuple[Callable[[_Case], Iterator[str]], ...] = (_agreed, _doubt, _unheld)
 

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from kit.accuracy import metrics
+from dataclasses import replace
+
+from kit.accuracy import metrics, own
 from kit.accuracy.answers import Answers
 from kit.accuracy.metrics.interface import Objects, Sums, Tally
 from kit.accuracy.types import ClassScore, Confidences, Score
 from kit.accuracy.validation import Validation
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+_BINS = 20
 
 
-def score(answers: Answers, validation: Validation, reference: Answers | None = None) -> Score:
+def score(
+    answers: Answers, validation: Validation, reference: Answers | None = None, metric: own.Own | None = None
+) -> Score:
     """Return how good the answers are; without labels, how much they agree with those of the ``reference`` model.
 
-    Raises ``MissingExtraError``.
+    Where the user has a ``metric`` of their own, that is the value. Raises ``MissingExtraError``, ``MetricError``.
     """
-    return of_tally(tally(answers, validation, reference), answers, validation)
+    found = of_tally(tally(answers, validation, reference), answers, validation)
+    return found if metric is None else with_own(found, metric, own.value(metric, answers, validation))
+
+
+def with_own(found: Score, metric: own.Own, value: float) -> Score:
+    """Return a score whose value is that of the user's own metric; the task's is among the others."""
+    others = {found.metric: found.value, **found.others}
+    return replace(found, metric=metric.name, value=value, others=others, agreement=False)
 
 
 def tally(answers: Answers, validation: Validation, reference: Answers | None) -> Tally:
@@ -62,13 +74,16 @@ def _confidences(objects: Objects | None, threshold: float | None) -> Confidence
 
     if objects is None or not (objects.scores > 0).any():
         return None
-    quantiles = tuple(float(q) for q in np.quantile(objects.scores[objects.scores > 0], QUANTILES))
+    known = objects.scores[objects.scores > 0]
+    quantiles = tuple(float(q) for q in np.quantile(known, QUANTILES))
+    histogram = tuple(int(count) for count in np.histogram(known, _BINS, (0, 1))[0])
     if threshold is None:
-        return Confidences(quantiles=quantiles)
+        return Confidences(quantiles=quantiles, histogram=histogram)
     found = int((objects.scores >= threshold).sum())
     wrong = int((objects.false_alarms >= threshold).sum())
     return Confidences(
         quantiles=quantiles,
+        histogram=histogram,
         threshold=threshold,
         found=found / len(objects.scores),
         right=found / (found + wrong) if found + wrong else 1.0,

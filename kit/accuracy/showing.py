@@ -26,40 +26,34 @@ def most_different(
     return tuple(
         Sample(
             picture=validation.pictures[index],
+            frame=before.head.frame,
             difference=apart[index],
-            truth=_marked(validation, index),
-            before=_finds(metric, pairs[index][0], before, validation, index),
-            after=_finds(metric, pairs[index][1], after, validation, index),
+            truth=_marked(validation, index, before.head.frame),
+            before=_finds(metric, pairs[index][0], before, validation),
+            after=_finds(metric, pairs[index][1], after, validation),
         )
         for index in chosen
     )
 
 
-def _finds(metric: Metric, kept: Arrays, answers: Answers, validation: Validation, index: int) -> tuple[Find, ...]:
-    """Return what a model says of a picture, boxes in pixels of its file."""
+def _finds(metric: Metric, kept: Arrays, answers: Answers, validation: Validation) -> tuple[Find, ...]:
+    """Return what a model says of a picture, with the classes' names."""
     shown = metric.shown(kept, answers.head.threshold or 0.0)[:_FINDS]
-    height, width = validation.sizes[index]
-    rows, columns = answers.head.frame
-    box = Letterbox(source_width=width, source_height=height, input_width=columns, input_height=rows)
-    return tuple(replace(f, name=validation.name_of(f.index), corners=_on_file(f, box)) for f in shown)
+    return tuple(replace(find, name=validation.name_of(find.index)) for find in shown)
 
 
-def _on_file(find: Find, box: Letterbox) -> tuple[float, float, float, float] | None:
+def _marked(validation: Validation, index: int, frame: tuple[int, int]) -> tuple[Find, ...]:
     import numpy as np
 
-    if find.corners is None:
-        return None
-    x1, y1, x2, y2 = (float(side) for side in box.to_source(np.array([find.corners], np.float32))[0])
-    return (x1, y1, x2, y2)
-
-
-def _marked(validation: Validation, index: int) -> tuple[Find, ...]:
     truth: Truth | None = None if validation.truth is None else validation.truth[index]
     if isinstance(truth, int):
         return (Find(name=validation.name_of(truth), index=truth),)
     if not isinstance(truth, Objects):
         return ()
+    height, width = validation.sizes[index]
+    box = Letterbox(source_width=width, source_height=height, input_width=frame[1], input_height=frame[0])
+    boxes = box.to_input(truth.boxes[:_FINDS].astype(np.float32))
     return tuple(
         Find(name=validation.name_of(int(k)), index=int(k), corners=(float(a), float(b), float(c), float(d)))
-        for k, (a, b, c, d) in zip(truth.classes[:_FINDS], truth.boxes[:_FINDS], strict=True)
+        for k, (a, b, c, d) in zip(truth.classes[:_FINDS], boxes, strict=True)
     )

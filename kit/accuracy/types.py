@@ -98,13 +98,14 @@ class ClassScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Confidences:
-    """The scores of what was found and is right: ``quantiles`` at 10, 25, 50, 75, 90 %.
+    """The scores of what was found and is right: ``quantiles`` at 10, 25, 50, 75, 90 %; ``histogram`` in 20 equal bins.
 
     ``threshold`` is the served one: ``found`` is the share of objects that are found above it, ``right`` the share
     of finds above it that are right. None where the task has no threshold.
     """
 
     quantiles: tuple[float, ...]
+    histogram: tuple[int, ...] = ()
     threshold: float | None = None
     found: float | None = None
     right: float | None = None
@@ -167,7 +168,7 @@ class Shift:
 
 @dataclass(frozen=True, kw_only=True)
 class Find:
-    """One thing that is marked or that a model says: ``corners`` in pixels of the picture's file, None for all of it.
+    """One thing that is marked or that a model says: ``corners`` in pixels of the model's frame, None for all of it.
 
     ``score`` is None for what is marked.
     """
@@ -180,9 +181,10 @@ class Find:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A picture on which two models differ: 0 not at all, 1 wholly."""
+    """A picture on which two models differ: 0 not at all, 1 wholly. ``frame`` is the frame's height and width."""
 
     picture: Picture
+    frame: tuple[int, int]
     difference: float
     truth: tuple[Find, ...]
     before: tuple[Find, ...]
