@@ -74,6 +74,12 @@ lock:  ## Choose the newest versions that fit and write requirements/*.txt (need
 	$(LOCK) --upgrade --extra camera -o requirements/demo.txt pyproject.toml requirements/build.in
 	$(LOCK) --upgrade --extra camera --extra torch --extra dev --no-emit-package torch -c requirements/demo.txt \
 		-o requirements/dev.txt pyproject.toml requirements/build.in
+	for file in requirements/environments/*.in; do \
+		lowest=3.10; grep -q "for Python 3.11" $$file && lowest=3.11; \
+		$(subst 3.10,$$lowest,$(LOCK)) --upgrade --generate-hashes --no-emit-package torch \
+			--no-emit-package openvino-telemetry \
+			-o kit/environments/locks/$$(basename $$file .in).txt $$file; \
+	done
 
 .PHONY: clean
 clean:  ## Delete what make has made here; the caches of the user stay: kit cache --clear

@@ -133,5 +133,16 @@ def _install(what: Recipe, base: Path, partial: Path, scratch: Path) -> None:
         more = ("--extra-index-url", TORCH_INDEX, "--retries", "2", "--timeout", "30")
         installing.install_lock(python, what.torch_lock, scratch, *more)
     installing.install_lock(python, what.lock, scratch)
-    for module in what.imports:  # compiles them too: the first use is as quick as the next
-        installing.run([python, "-I", "-W", "ignore", "-c", f"import {module}"], scratch)
+    _try_out(what, python, scratch)
+
+
+def _try_out(what: Recipe, python: Path, scratch: Path) -> None:
+    """Import what it is for; that compiles it too, so that the first use is as quick as the next."""
+    code = f"import {', '.join(what.imports)}"
+    try:
+        installing.run([python, "-I", "-W", "ignore", "-c", code], scratch)
+    except InstallError as error:
+        raise ToolEnvironmentError(
+            f"{what.purpose} was installed and does not work on this machine: {code}: {error}; "
+            "please report it with the name of your system and its processor"
+        ) from error

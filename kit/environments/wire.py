@@ -23,7 +23,11 @@ class Refused(Exception):  # noqa: N818 (a script says `raise Refused(...)`)
 
 
 class WireError(Exception):
-    """The other side says something that is no message."""
+    """Something that is no message, or cannot be one."""
+
+
+class CutShortError(WireError):
+    """The other side ended in the middle of a message."""
 
 
 def send(stream: IO[bytes], header: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -> None:
@@ -41,13 +45,13 @@ def send(stream: IO[bytes], header: Mapping[str, Any], arrays: Mapping[str, Any]
 def receive(stream: IO[bytes]) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Read one message: its header and its arrays by name; None where the other side has ended.
 
-    Raises ``WireError`` where it ends in the middle, or is no message.
+    Raises ``CutShortError`` where it ends in the middle, ``WireError`` where it is no message.
     """
     prefix = stream.read(_PREFIX.size)
     if not prefix:
         return None
     if len(prefix) < _PREFIX.size:
-        raise WireError("the message is cut short")
+        raise CutShortError("the message is cut short")
     magic, length = _PREFIX.unpack(prefix)
     if magic != _MAGIC:
         raise WireError("the other side does not speak this protocol")
@@ -81,6 +85,6 @@ def _exactly(stream: IO[bytes], size: int) -> bytearray:
     while done < size:
         got = stream.readinto(view[done:])  # type: ignore[attr-defined]  # every binary stream has it
         if not got:
-            raise WireError("the message is cut short")
+            raise CutShortError("the message is cut short")
         done += got
     return data

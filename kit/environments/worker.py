@@ -98,7 +98,7 @@ class Worker:
 
         ``streams`` are sequences of arrays by name that the function may go through, as often as it likes. ``tell``
         gets its progress. Raises ``ScriptError`` where it raises, ``WorkerDiedError`` and ``OutOfMemoryError`` where
-        its process ends; and what a stream raises.
+        its process ends, ``WireError`` for arrays that cannot be sent; and what a stream raises.
         """
         with self._turn, self._survived():
             wire.send(self._requests, {"call": function, "data": dict(data or {})}, arrays)
@@ -129,10 +129,7 @@ class Worker:
         """Tell what became of the process where its pipes end."""
         try:
             yield
-        except (EOFError, BrokenPipeError, wire.WireError) as error:
-            if isinstance(error, wire.WireError) and self._process is not None and self._process.poll() is None:
-                with suppress(subprocess.TimeoutExpired):  # its last message was cut short; or it is ours
-                    self._process.wait(1)
+        except (EOFError, BrokenPipeError, wire.CutShortError) as error:
             raise self._died() from error
 
     def _died(self) -> KitError:
