@@ -241,7 +241,7 @@ def _config(plan: _Plan, graphs: Graphs, target: Target, artifact: Artifact, *, 
         backend=backend,
         target=target,
         spec=plan.spec,
-        model_filename=artifact.filename,
+        model_filename=artifact.loaded,
         label_filename="labels.txt" if labelled else None,
         label_output=task.labelled if labelled and served else None,
         digest=artifact.digest,
@@ -318,7 +318,7 @@ def _candidate(plan: _Plan, target: Target, artifact: Artifact, text: str) -> Ca
 
 def _stand_in(plan: _Plan, graphs: Graphs, artifact: Artifact) -> Candidate:
     """Return the model as a CPU would serve it: for a repository whose targets all need a GPU."""
-    target = targets.load(verify.STAND_IN)
+    target, artifact = targets.load(verify.STAND_IN), artifact.portable
     return _candidate(plan, target, artifact, _config(plan, graphs, target, artifact, labelled=False))
 
 

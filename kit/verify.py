@@ -239,7 +239,7 @@ class Verifier:
         return replace(self._weights_key(candidate), stage="verify live", parameters=candidate.text)
 
     def _weights_key(self, candidate: Candidate) -> Key:
-        return Key(stage="verify", inputs=(candidate.artifact.digest, candidate.artifact.backend, _SERVER),
+        return Key(stage="verify", inputs=(candidate.artifact.digest, candidate.artifact.portable.backend, _SERVER),
                    tools=("onnxruntime",))  # fmt: skip
 
 
