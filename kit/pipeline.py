@@ -299,7 +299,7 @@ def _prove(
         plan.stages.progress.note("compared on random inputs: images are used where the model takes UINT8 frames")
     verifier = Verifier(
         stages=plan.stages, entry=entry, candidates=candidates, recipe=recipe, mode=plan.options.verify,
-        stand_in=lambda: _stand_in(plan, graphs, candidates[0].artifact), standby=standby,
+        stand_in=lambda artifact: _stand_in(plan, graphs, artifact), standby=standby,
     )  # fmt: skip
     with verifier.beside() as verified:
         parity = _compare(plan, graphs, recipe, inputs.batch_sizes(graphs.original.signature, largest))
