@@ -212,7 +212,8 @@ def _files(config: ModelConfig, folder: Path) -> Iterator[str]:
     if not versions:
         yield f"at least one version must be available under the version policy of model '{config.name}'"
     for version in versions:
-        if not (version / config.default_model_filename).exists():
+        # An engine is built on the device, after this: `kit serve` asks for it.
+        if config.backend != "tensorrt" and not (version / config.default_model_filename).exists():
             yield f"version {version.name} has no {config.default_model_filename}, which default_model_filename names"
     for output in config.output:
         if output.label_filename and not (folder / output.label_filename).is_file():

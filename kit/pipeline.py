@@ -241,7 +241,7 @@ def _config(plan: _Plan, graphs: Graphs, target: Target, artifact: Artifact, *, 
         backend=backend,
         target=target,
         spec=plan.spec,
-        model_filename=artifact.filename,
+        model_filename=artifact.loaded,
         label_filename="labels.txt" if labelled else None,
         label_output=task.labelled if labelled and served else None,
         digest=artifact.digest,
@@ -299,7 +299,7 @@ def _prove(
         plan.stages.progress.note("compared on random inputs: images are used where the model takes UINT8 frames")
     verifier = Verifier(
         stages=plan.stages, entry=entry, candidates=candidates, recipe=recipe, mode=plan.options.verify,
-        stand_in=lambda: _stand_in(plan, graphs, candidates[0].artifact), standby=standby,
+        stand_in=lambda artifact: _stand_in(plan, graphs, artifact), standby=standby,
     )  # fmt: skip
     with verifier.beside() as verified:
         parity = _compare(plan, graphs, recipe, inputs.batch_sizes(graphs.original.signature, largest))
@@ -318,7 +318,7 @@ def _candidate(plan: _Plan, target: Target, artifact: Artifact, text: str) -> Ca
 
 def _stand_in(plan: _Plan, graphs: Graphs, artifact: Artifact) -> Candidate:
     """Return the model as a CPU would serve it: for a repository whose targets all need a GPU."""
-    target = targets.load(verify.STAND_IN)
+    target, artifact = targets.load(verify.STAND_IN), artifact.portable
     return _candidate(plan, target, artifact, _config(plan, graphs, target, artifact, labelled=False))
 
 

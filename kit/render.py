@@ -110,7 +110,7 @@ def config_context(
         outputs = _with_labels(outputs, label_filename, label_output)
     warmup, no_warmup = _warmup_batches(inputs, size)
     return ConfigContext(
-        comments=(*_how_to_serve(target), *_remark_on_engines(inputs, backend), *no_warmup),
+        comments=(*_how_to_serve(target), *_remark_on_engines(inputs, backend, target), *no_warmup),
         name=name,
         backend=backend.name,
         model_filename=model_filename,
@@ -266,7 +266,7 @@ def _cache_prefix(backend: Backend, digest: str | None) -> Mapping[str, str]:
     return {"trt_engine_cache_prefix": digest[:16]} if cached and digest else {}
 
 
-def _remark_on_engines(inputs: tuple[TensorConfig, ...], backend: Backend) -> tuple[str, ...]:
+def _remark_on_engines(inputs: tuple[TensorConfig, ...], backend: Backend, target: Target) -> tuple[str, ...]:
     """Say it where engines will be built while requests wait.
 
     No ``trt_profile_*_shapes`` are given: ONNX Runtime refuses to load a model with them unless they name every
@@ -275,6 +275,8 @@ def _remark_on_engines(inputs: tuple[TensorConfig, ...], backend: Backend) -> tu
     from the warmup, and the engines are kept in the cache. Only shapes that the warmup cannot know remain.
     https://onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider.html#explicit-shape-range
     """
+    if backend.name == "tensorrt":
+        return (f"Its engine is built on the device: kit build model_repository --target {target.name}",)
     if backend.accelerator is None or backend.accelerator.name != "tensorrt":
         return ()
     varying = [quote(t.name) for t in inputs if -1 in t.dims]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -366,7 +366,8 @@ class StoredFile:
 class Artifact:
     """The file that Triton loads, and the backend that loads it.
 
-    ``beside`` are files that it needs next to it: the weights of OpenVINO's IR.
+    ``beside`` are files that it needs next to it: the weights of OpenVINO's IR. ``engine`` is the name of what the
+    device makes of the file before Triton loads that in its place: TensorRT's engine.
     """
 
     backend: str
@@ -375,6 +376,17 @@ class Artifact:
     digest: str
     signature: Signature
     beside: tuple[StoredFile, ...] = ()
+    engine: str | None = None
+
+    @property
+    def loaded(self) -> str:
+        """The name of the file that Triton loads."""
+        return self.engine or self.filename
+
+    @property
+    def portable(self) -> Artifact:
+        """The same as a CPU can serve it: where the device makes an engine, the ONNX that it makes it of."""
+        return self if self.engine is None else replace(self, backend="onnxruntime", engine=None)
 
     @property
     def files(self) -> tuple[StoredFile, ...]:

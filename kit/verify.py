@@ -115,7 +115,7 @@ class Verifier:
     candidates: tuple[Candidate, ...]
     recipe: Recipe
     mode: str
-    stand_in: Callable[[], Candidate]
+    stand_in: Callable[[Artifact], Candidate]
     standby: Standby
 
     @contextmanager
@@ -155,7 +155,7 @@ class Verifier:
                 start = time.perf_counter()
                 with self.stages.progress.working("verify"):
                     job.result()
-                names = ", ".join(c.target.name for c in wanted)
+                names = ", ".join(dict.fromkeys(c.target.name for c in wanted))
                 sizes = ", ".join(str(b) for b in sorted({b for c in wanted for b in c.batches}))
                 equal = "equals ONNX Runtime" if exact else f"is within {tolerance:g} of ONNX Runtime"
                 self.stages.finished("verify", f"{_SERVER} {equal} at batch {sizes} on {names}", start)
@@ -166,9 +166,11 @@ class Verifier:
     def _wanted(self) -> tuple[Candidate, ...]:
         """Return the configurations to run: none where the model file has answered before and nothing else is asked."""
         here = tuple(c for c in self.candidates if c.runs_here)
+        asked = {c.artifact.digest for c in here}
+        others = {c.artifact.digest: c.artifact for c in self.candidates if c.artifact.digest not in asked}
         if self.mode != "live" and all(self._find(self._weights_key(c)) for c in self.candidates):
             return ()
-        return here or (self.stand_in(),)
+        return (*here, *(self.stand_in(artifact) for artifact in others.values()))
 
     def _keep(self, ran: tuple[Candidate, ...], tolerance: float) -> Mapping[str, Verification]:
         """Remember what was seen, of each configuration and of each model file, so that the next run need not ask."""
@@ -201,7 +203,9 @@ class Verifier:
         weights = cache.find(self._weights_key(candidate), Verification)
         assert weights is not None
         why = "this configuration was read back and held to Triton's rules"
-        if not candidate.runs_here:
+        if candidate.artifact.engine is not None:
+            why += "; what answered is the ONNX that its engine is built from, by kit build on the device"
+        elif not candidate.runs_here:
             why += "; it needs a GPU to be loaded"
         return replace(weights, target=candidate.target.name, level="weights", reason=why)
 
@@ -239,7 +243,7 @@ class Verifier:
         return replace(self._weights_key(candidate), stage="verify live", parameters=candidate.text)
 
     def _weights_key(self, candidate: Candidate) -> Key:
-        return Key(stage="verify", inputs=(candidate.artifact.digest, candidate.artifact.backend, _SERVER),
+        return Key(stage="verify", inputs=(candidate.artifact.digest, candidate.artifact.portable.backend, _SERVER),
                    tools=("onnxruntime",))  # fmt: skip
 
 

@@ -75,7 +75,9 @@ def _named(match: re.Match[str]) -> str:
 
 def _last(lines: tuple[str, ...]) -> str:
     """Return the line that tells most: the last one that is no summary, without where in TensorRT it arose."""
-    telling = [line for line in lines if not re.search(r"(?i)engine (?:set up|could not be)|^Failed to|NOT successful", line)]
+    telling = [
+        line for line in lines if not re.search(r"(?i)engine (?:set up|could not be)|^Failed to|NOT successful", line)
+    ]
     if not telling:
         return lines[-1][:_LONGEST] if lines else "it gave no reason; run it as --dry-run shows it and look"
     text = telling[-1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from kit.engines import versions
 from kit.errors import UnsupportedModelError, UsageError
@@ -100,7 +99,7 @@ def shapes(
     known = {tensor.name for tensor in signature.inputs}
     for name in asked:
         if name not in known:
-            raise UsageError(f'--shape {name}: the model has no such input; it has {", ".join(sorted(known))}')
+            raise UsageError(f"--shape {name}: the model has no such input; it has {', '.join(sorted(known))}")
     return tuple(_of_one(t, max_batch_size, usual_batch, asked.get(t.name)) for t in signature.inputs)
 
 
@@ -136,7 +135,7 @@ def _require_fit(name: str, own: tuple[int, ...], asked: Span) -> None:
         fits = len(given) == len(own) and all(o in (-1, g) for o, g in zip(own, given, strict=False))
         if not fits:
             wanted = "x".join("?" if size == -1 else str(size) for size in own)
-            raise UsageError(f'--shape {name}={"x".join(map(str, given))}: the model takes {wanted}, without the batch')
+            raise UsageError(f"--shape {name}={'x'.join(map(str, given))}: the model takes {wanted}, without the batch")
     if any(low > high for low, high in zip(asked.least, asked.most, strict=True)):
         raise UsageError(f"--shape {name}: the smaller shape comes first, as 320x320x3..640x640x3")
 
@@ -151,7 +150,9 @@ def require_possible(recipe: Recipe) -> None:
     cores = target.device.dla_cores
     if recipe.dla_core >= cores:
         has = f"has {cores} DLA cores" if cores else "has no DLA"
-        raise UsageError(f"--dla {recipe.dla_core}: {target.name} {has}; leave it out" + (" or give 0" if cores else ""))
+        raise UsageError(
+            f"--dla {recipe.dla_core}: {target.name} {has}; leave it out" + (" or give 0" if cores else "")
+        )
     if not version.dla:
         raise UsageError(f"TensorRT {recipe.tensorrt} builds nothing for a DLA; 10.x and 11.4.1 do")
     if not recipe.static:

@@ -121,7 +121,7 @@ def release(version: str) -> str:
     return ".".join(str(n) for n in (*numbers(version), 0, 0)[:3])
 
 
-def other_release(tool: str, own: str | None, serving: str, version_compatible: bool) -> str | None:  # noqa: FBT001
+def other_release(tool: str, own: str | None, serving: str, version_compatible: bool) -> str | None:
     """Return why a tool builds no engine for the release that serves, or None where it does."""
     if own is not None and release(own) == release(serving):
         return None
