@@ -95,6 +95,15 @@ class Model:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture of a set: its file, the digest of what it holds, and which frame of a video it is (None: an image)."""
+
+    path: Path
+    digest: str
+    frame: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Normalization:
     """How a pixel becomes the network's number: ``(pixel * scale - mean) / std``, per channel.
 
