@@ -17,6 +17,7 @@ from kit.types import DataType, Interpretation, Signature, Tensor
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import PIL.Image
 
 Array: TypeAlias = "npt.NDArray[np.generic]"
 
@@ -70,7 +71,7 @@ class Recipe:
 
     def chosen(self) -> tuple[Path, ...]:
         """Return the images that are used, spread over all; none where the model takes no UINT8 frames."""
-        if not self.images or not _takes_frames(self.signature):
+        if not self.images or not takes_frames(self.signature):
             return ()
         fixed = self.signature.inputs[0].shape[0]
         count = self.count if fixed == -1 else fixed
@@ -154,7 +155,6 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> npt.NDArray[
 
     Raises ``InputsError`` where it cannot be decoded.
     """
-    import numpy as np
     from PIL import Image
 
     try:
@@ -162,7 +162,16 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> npt.NDArray[
             picture = file.convert("RGB" if channels == 3 else "L")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # all that decoders raise
         raise InputsError(f"{path} is no image that can be read: {error}") from error
+    return letterboxed(picture, size)
+
+
+def letterboxed(picture: PIL.Image.Image, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Return a picture of mode RGB or L scaled into ``size`` (height, width), grey around it: [H, W, 3 or 1] uint8."""
+    import numpy as np
+    from PIL import Image
+
     height, width = size
+    channels = len(picture.getbands())
     scale = min(height / picture.height, width / picture.width)
     scaled = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     if scaled != picture.size:
@@ -226,11 +235,18 @@ def _require_room(signature: Signature, count: int, free: tuple[int, int]) -> No
             )
 
 
-def _takes_frames(signature: Signature) -> bool:
+def takes_frames(signature: Signature) -> bool:
+    """Tell whether a model's only input is UINT8 pictures [N, H, W, 1 or 3]."""
     if len(signature.inputs) != 1:
         return False
     tensor = signature.inputs[0]
     return tensor.dtype is DataType.UINT8 and len(tensor.shape) == 4 and tensor.shape[3] in (1, 3)
+
+
+def frame_size(frame: Tensor) -> tuple[int, int]:
+    """Return height and width of the pictures [N, H, W, C] for a model; ours where it leaves them free."""
+    _, height, width, _ = _concrete(frame, _FREE_IMAGE_SIZE)
+    return height, width
 
 
 def _concrete(tensor: Tensor, free: tuple[int, int]) -> tuple[int, ...]:

@@ -18,6 +18,7 @@
     │   ├── ExportError             14  torch.onnx.export failed
     │   ├── UnsupportedModelError   15  a valid model that the kit cannot serve as asked
     │   ├── InputsError             16  the folder of images for calibration or validation
+    │   ├── CalibrationError        26  pictures for calibration: too few, unreadable, of nothing, those of validation
     │   ├── SourceChangedError      17  the file was written while it was read
     │   ├── AmbiguousModelError     18  its outputs can be read in several ways that answer differently
     │   ├── CheckpointError         19  weights that are no network, do not fit one, or are not safe to read

@@ -51,6 +51,12 @@ class InputsError(SourceError):
     exit_code = 16
 
 
+class CalibrationError(SourceError):
+    """The pictures for calibration are too few, unreadable, of nothing, or those that the model is judged by."""
+
+    exit_code = 26
+
+
 class SourceChangedError(SourceError):
     """The source's file was written while it was read."""
 

@@ -1,0 +1,38 @@
+"""The pictures that a lower precision is calibrated on: chosen by coverage, held as an artifact, read as served.
+
+``choose`` makes a ``CalibrationSet`` from a folder, a COCO set, a video or a manifest; ``write`` keeps it as one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kit.calibration import listing, survey
+from kit.calibration.choosing import ENOUGH, LEAST, MOST, USUAL, choose
+from kit.calibration.manifest import read, require_replaceable, write
+from kit.calibration.sets import CalibrationSet, Choice, Coverage
+from kit.types import Picture
+
+__all__ = ["ENOUGH", "LEAST", "MOST", "USUAL", "CalibrationSet", "Choice", "Coverage", "choose", "images", "pictures",
+           "read", "require_replaceable", "write"]  # fmt: skip
+
+
+def pictures(source: Path) -> tuple[Picture, ...]:
+    """Return all pictures of a source with their digests, undecoded: those that a choice keeps apart from.
+
+    Raises ``CalibrationError``.
+    """
+    found = listing.of(source)
+    if found.manifest is not None:
+        return read(found.manifest).pictures
+    given = survey.candidates(found)
+    survey.require_any(found, given)
+    return tuple(candidate.picture for candidate in given.pictures)
+
+
+def images(source: Path) -> tuple[Path, ...]:
+    """Return the image files of a source, sorted; none of a video. Raises ``CalibrationError``."""
+    found = listing.of(source)
+    if found.manifest is not None:
+        return tuple(sorted({p.path for p in read(found.manifest).pictures if p.frame is None}))
+    return found.images
