@@ -48,8 +48,8 @@ HEAVY = ("torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "openvino", "c
 
 
 NUMERIC = (
-    "kit.compare", "kit.heads._arrays", "kit.tasks._suppression", "kit.accuracy.bootstrap",
-    "kit.accuracy.metrics._precision",
+    "kit.accuracy.bootstrap", "kit.accuracy.metrics._precision", "kit.compare", "kit.heads._arrays",
+    "kit.precision._answers", "kit.precision._histogram", "kit.tasks._suppression",
 )  # fmt: skip
 
 
