@@ -63,10 +63,10 @@ def tool_version(distribution: str) -> str:
 
 @functools.cache
 def code_digest() -> str:
-    """Return the digest of the kit's own Python files: a changed kit finds none of its old results."""
+    """Return the digest of the kit's own Python files and recipes: a changed kit finds none of its old results."""
     root = Path(kit.__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted((*root.rglob("*.py"), *root.rglob("recipes.toml"))):
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()

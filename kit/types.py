@@ -164,7 +164,8 @@ class Device:
 
     ``memory_mib`` is what the model's weights and buffers live in, in MiB, by the data sheet: the card's own,
     or all of the board's where it is shared with the CPU. ``power_modes`` stand in the order of ``nvpmodel``'s
-    numbers. None: the target leaves it open, as a card leaves open what machine it is put in.
+    numbers. ``vnni``: whether an x86 CPU multiplies 8-bit integers (AVX512-VNNI, AVX-VNNI) without saturating.
+    None: the target leaves it open, as a card leaves open what machine it is put in.
     """
 
     description: str
@@ -175,6 +176,7 @@ class Device:
     dla_cores: int
     power_modes: tuple[str, ...] = ()
     cpu_threads: int | None = None
+    vnni: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

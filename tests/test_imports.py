@@ -50,7 +50,7 @@ HEAVY = ("torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "openvino", "c
 NUMERIC = (
     "kit.compare", "kit.heads._arrays", "kit.tasks._suppression", "kit.accuracy.bootstrap",
     "kit.accuracy.metrics._precision", "kit.calibration.coverage", "kit.calibration.features",
-    "kit.calibration.likeness",
+    "kit.calibration.likeness", "kit.precision._answers", "kit.precision._histogram",
 )  # fmt: skip
 
 

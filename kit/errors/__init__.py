@@ -28,6 +28,7 @@
     │   ├── VerificationError       32  the real server refused it or answered something else
     │   ├── WorkerDiedError         33  the process that made one of several models was killed or crashed
     │   ├── AccuracyError           34  at a lower precision the model does not hold its accuracy budget
+    │   ├── QuantizationError       35  the model cannot be computed in the precision that was asked for
     │   └── EngineBuildError        36  TensorRT built no engine, or one that answers something else
     ├── RepositoryError                 the folder that is written
     │   ├── NotWritableError        40

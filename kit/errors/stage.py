@@ -35,6 +35,12 @@ class AccuracyError(StageError):
     exit_code = 34
 
 
+class QuantizationError(StageError):
+    """The model cannot be computed in the precision that was asked for."""
+
+    exit_code = 35
+
+
 class EngineBuildError(StageError):
     """TensorRT built no engine of a model, or one that answers something else."""
 

@@ -77,6 +77,7 @@ DEVICE = (
     _number("dla_cores", 0),
     Key(name="power_modes", expects="a list of names in nvpmodel's order", accepts=_lines, required=False),
     _number("cpu_threads", 1, required=False),
+    Key(name="vnni", expects="true or false", accepts=lambda value: isinstance(value, bool), required=False),
 )
 STACK = (
     Key(
