@@ -64,7 +64,12 @@ class Answers:
 
 def tolerance_of(path: Path) -> float:
     """Return how far a graph's answers may be apart, by what it computes in inside."""
-    return _TOLERANCES[dialect.rounding(path)]
+    return tolerance_in(dialect.rounding(path))
+
+
+def tolerance_in(precision: str) -> float:
+    """Return how far answers may be apart that are computed in ``fp32``, ``fp16`` or ``int8``."""
+    return _TOLERANCES[precision]
 
 
 def check_stages(graphs: Graphs, frames: Samples, sizes: tuple[int, ...]) -> tuple[Parity, ...]:

@@ -22,6 +22,7 @@
     │   ├── SourceChangedError      17  the file was written while it was read
     │   ├── AmbiguousModelError     18  its outputs can be read in several ways that answer differently
     │   ├── CheckpointError         19  weights that are no network, do not fit one, or are not safe to read
+    │   ├── ComparisonError         29  two models that cannot be asked the same
     │   └── ExternalDataError       62  weights outside the model's file: missing, unsafe or too many
     ├── StageError                  30  a stage of the pipeline broke the model
     │   ├── ParityError             31  its answers differ from the source model's

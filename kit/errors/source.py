@@ -79,3 +79,9 @@ class CheckpointError(SourceError):
     """A checkpoint holds no network, does not fit the one that was given, or cannot be read safely."""
 
     exit_code = 19
+
+
+class ComparisonError(SourceError):
+    """Two models cannot be asked the same, or answer with other tensors."""
+
+    exit_code = 29

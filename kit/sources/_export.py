@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.errors import ExportError, KitError, MissingExtraError, SourceImportError, UsageError
 from kit.quiet import native_output
-from kit.sources.interface import Arrays, Reference
+from kit.sources.interface import Arrays, Live, Reference
 from kit.types import Model
 
 if TYPE_CHECKING:
@@ -232,6 +232,17 @@ def reference(run: Callable[..., Any], inputs: tuple[str, ...], outputs: tuple[s
         return {name: value.numpy() for name, value in zip(outputs, as_tuple(made), strict=True)}
 
     return run_it
+
+
+def live(network: Network) -> Live:
+    """Return a network that is not to be exported."""
+    return Live(
+        module=network.module,
+        examples=network.examples,
+        inputs=network.inputs,
+        outputs=network.outputs,
+        run=reference(network.module, network.inputs, network.outputs, network.source),
+    )
 
 
 def later(make: Callable[[], Reference]) -> Reference:

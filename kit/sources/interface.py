@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from kit.types import Model
 
@@ -28,6 +28,29 @@ class Loaded:
     model: Model
     digest: str
     reference: Reference | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Live:
+    """A network of PyTorch as it is, without being exported: ``run`` answers, ``module`` can be hooked into.
+
+    ``examples`` are inputs of batch 1; ``inputs`` and ``outputs`` are the names that an export gives to what it takes
+    and gives.
+    """
+
+    module: Any
+    examples: tuple[Any, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    run: Reference
+
+
+@runtime_checkable
+class Torch(Protocol):
+    """A source whose network PyTorch runs."""
+
+    def live(self, source: str, input_shape: tuple[int, ...] | None, weights: str | None = None) -> Live:
+        """Return the network with its weights. Raises a ``SourceError``, ``MissingExtraError`` and ``UsageError``."""
 
 
 @runtime_checkable

@@ -7,13 +7,14 @@ import pickle
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kit.cache import file_digest
 from kit.errors import CheckpointError, ExportError, SourceNotFoundError
 from kit.sources import _export, _kinds
-from kit.sources.interface import Loaded, Reference
+from kit.sources.interface import Live, Loaded, Reference
 
 _ONLY_TENSORS = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 _ANYTHING = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
@@ -69,6 +70,19 @@ class Program:
             return _export.reference(network.module.module(), network.inputs, network.outputs, source)
 
         return _export.later(make)
+
+    def live(
+        self,
+        source: str,
+        input_shape: tuple[int, ...] | None,  # noqa: ARG002
+        weights: str | None = None,  # noqa: ARG002
+    ) -> Live:
+        """Return the program with its modules as they were nested before it was exported."""
+        network = _read(source)
+        import torch
+
+        with _export.quiet():
+            return _export.live(replace(network, module=torch.export.unflatten(network.module)))
 
 
 def _read(source: str) -> _export.Network:

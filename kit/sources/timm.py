@@ -9,7 +9,7 @@ from typing import Any
 
 from kit.errors import CheckpointError, MissingExtraError, SourceNotFoundError
 from kit.sources import _export, _kinds, _weights
-from kit.sources.interface import Loaded, Reference
+from kit.sources.interface import Live, Loaded, Reference
 
 _PREFIX = "timm:"
 _RANDOM = ("random", "none")
@@ -54,17 +54,31 @@ class Timm:
         """Return None: ``load`` gives it."""
         return None
 
+    def live(self, source: str, input_shape: tuple[int, ...] | None, weights: str | None = None) -> Live:
+        """Return the network as it is."""
+        with redirect_stdout(sys.stderr):
+            return _export.live(_network(source, input_shape, weights)[0])
+
     def _load(self, source: str, folder: Path, shape: tuple[int, ...] | None, weights: str | None) -> Loaded:
-        module, found = _build(source, weights)
+        network, found = _network(source, shape, weights)
+        module = network.module
         facts = dict(module.pretrained_cfg)
-        with _export.no_surprises(source):
-            examples = _export.examples(module, shape or tuple(facts["input_size"]), source)
-            outputs = _export.output_names(_export.answer(module, examples), (), source)
-        network = _export.Network(module=module, examples=examples, inputs=("images",), outputs=outputs, source=source)
         proto, notes = _export.export(network)
         model = _export.finish(proto, folder, (*found, *notes), _metadata(facts, getattr(module, "num_classes", 0)))
-        run = _export.reference(module, network.inputs, outputs, source)
+        run = _export.reference(module, network.inputs, network.outputs, source)
         return Loaded(model=model, digest=model.digest, reference=run)
+
+
+def _network(
+    source: str, shape: tuple[int, ...] | None, weights: str | None
+) -> tuple[_export.Network, tuple[str, ...]]:
+    """Return the network, run once, and remarks on its weights."""
+    module, found = _build(source, weights)
+    with _export.no_surprises(source):
+        examples = _export.examples(module, shape or tuple(module.pretrained_cfg["input_size"]), source)
+        outputs = _export.output_names(_export.answer(module, examples), (), source)
+    made = _export.Network(module=module, examples=examples, inputs=("images",), outputs=outputs, source=source)
+    return made, found
 
 
 def _build(source: str, weights: str | None) -> tuple[Any, tuple[str, ...]]:

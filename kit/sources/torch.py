@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.errors import SourceImportError, SourceNotFoundError
 from kit.sources import _export, _kinds, _weights
-from kit.sources.interface import Loaded, Reference
+from kit.sources.interface import Live, Loaded, Reference
 
 if TYPE_CHECKING:
     import torch
@@ -53,20 +53,36 @@ class TorchCallable:
         """Return None: ``load`` gives it."""
         return None
 
+    def live(self, source: str, input_shape: tuple[int, ...] | None, weights: str | None = None) -> Live:
+        """Return the module as it is."""
+        with _on_path(Path.cwd()), redirect_stdout(sys.stderr):
+            network, _ = _network(source, input_shape, weights)
+        return _export.live(network)
+
     def _load(self, source: str, folder: Path, input_shape: tuple[int, ...] | None, weights: str | None) -> Loaded:
-        module = _build(source)
-        found = _weights.load_into(module, weights, source) if weights is not None else ()
-        with _export.no_surprises(source):  # the module may say anything of itself
-            examples = _export.examples(module, input_shape, source)
-            names = _input_names(module, len(examples))
-            made = _export.answer(module, examples)
-            outputs = _export.output_names(made, _names(module, "output_names"), source)
+        network, found = _network(source, input_shape, weights)
+        module = network.module
+        with _export.no_surprises(source):
             metadata = {str(key): str(value) for key, value in dict(getattr(module, "metadata", {})).items()}
-        network = _export.Network(module=module, examples=examples, inputs=names, outputs=outputs, source=source)
         proto, notes = _export.export(network)
         given = tuple(output.name for output in proto.graph.output)
         model = _export.finish(proto, folder, (*found, *notes), metadata)
-        return Loaded(model=model, digest=model.digest, reference=_export.reference(module, names, given, source))
+        run = _export.reference(module, network.inputs, given, source)
+        return Loaded(model=model, digest=model.digest, reference=run)
+
+
+def _network(
+    source: str, input_shape: tuple[int, ...] | None, weights: str | None
+) -> tuple[_export.Network, tuple[str, ...]]:
+    """Return the module with its weights, run once, and remarks on where the weights were found."""
+    module = _build(source)
+    found = _weights.load_into(module, weights, source) if weights is not None else ()
+    with _export.no_surprises(source):  # the module may say anything of itself
+        examples = _export.examples(module, input_shape, source)
+        names = _input_names(module, len(examples))
+        made = _export.answer(module, examples)
+        outputs = _export.output_names(made, _names(module, "output_names"), source)
+    return _export.Network(module=module, examples=examples, inputs=names, outputs=outputs, source=source), found
 
 
 def _build(source: str) -> torch.nn.Module:

@@ -10,7 +10,7 @@ from typing import Any
 from kit.cache import file_digest
 from kit.errors import ExportError, SourceNotFoundError, UsageError
 from kit.sources import _export, _kinds
-from kit.sources.interface import Loaded, Reference
+from kit.sources.interface import Live, Loaded, Reference
 
 _EXTRA = "config.txt"
 """Where Ultralytics keeps class names and image size, as JSON."""
@@ -67,6 +67,15 @@ class TorchScript:
             return _export.reference(network.module, network.inputs, network.outputs, source)
 
         return _export.later(make)
+
+    def live(
+        self,
+        source: str,
+        input_shape: tuple[int, ...] | None,
+        weights: str | None = None,  # noqa: ARG002
+    ) -> Live:
+        """Return the archive as it is."""
+        return _export.live(_read(source, input_shape)[0])
 
 
 def _read(source: str, shape: tuple[int, ...] | None) -> tuple[_export.Network, Mapping[str, str]]:
