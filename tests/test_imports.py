@@ -23,12 +23,13 @@ LAYERS = (
      "kit.quality"),
     ("kit.evidence",),
     ("kit.heads",),
-    ("kit.precision", "kit.runners", "kit.runtimes", "kit.sources", "kit.targets", "kit.tasks"),
+    ("kit.engines", "kit.precision", "kit.runners", "kit.runtimes", "kit.sources", "kit.targets", "kit.tasks"),
     ("kit.server", "kit.stream"),
     ("kit.batching", "kit.compare", "kit.config", "kit.contract", "kit.lacking", "kit.manifest", "kit.normalization",
      "kit.render", "kit.simplify", "kit.spec", "kit.stages"),
-    ("kit.inspection", "kit.loading", "kit.recognise", "kit.report", "kit.repository", "kit.summary", "kit.verify"),
-    ("kit.pipeline",),
+    ("kit.contents", "kit.inspection", "kit.loading", "kit.recognise", "kit.report", "kit.repository", "kit.summary",
+     "kit.verify"),
+    ("kit.building", "kit.pipeline"),
     ("kit.batch", "kit.jobs", "kit.worker"),
     ("kit.initial", "kit.specfile"),
     ("kit.cli",),
@@ -37,7 +38,7 @@ LAYERS = (
 """From the ground up: a module imports from its own layer, without going round, and from those below it."""
 
 AXES = (
-    "kit.sources", "kit.heads", "kit.tasks", "kit.precision", "kit.runners", "kit.runtimes",
+    "kit.engines.builders", "kit.sources", "kit.heads", "kit.tasks", "kit.precision", "kit.runners", "kit.runtimes",
     "kit.stream.decode", "kit.stream.sinks", "kit.stream.sources", "kit.stream.wire",
 )  # fmt: skip
 HEAVY = ("torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "openvino", "cv2", "PIL", "grpc", "tritonclient",
