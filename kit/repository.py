@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kit import disk, manifest
+from kit import contents, disk, manifest
 from kit.cache import file_digest
 from kit.errors import (
     BadRepositoryError,
@@ -101,15 +101,15 @@ def _standing(live: Path, *, discard_edits: bool) -> Published:
     found = manifest.read(live)
     if found is None:
         return Published(path=live)
-    edited = _edited(live, found)
+    edited = contents.edited(live, found)
     if edited and not discard_edits:
         raise EditedRepositoryError(
-            f"{live / edited[0]} {_what_happened(live, edited[0], found)}"
+            f"{live / edited[0]} {contents.what_happened(live, edited[0], found)}"
             + (f" (and {len(edited) - 1} more)" if len(edited) > 1 else "")
             + "; say it by options or in the spec and pass --discard-edits, or choose another --output"
         )
     digest = file_digest(live / manifest.FILE_NAME)
-    return Published(path=live, manifest=_without_edited(found, edited), digest=digest, edited=bool(edited))
+    return Published(path=live, manifest=contents.without_edited(found, edited), digest=digest, edited=bool(edited))
 
 
 def next_version(published: Published, artifacts: tuple[Artifact, ...]) -> int:
@@ -124,17 +124,15 @@ def next_version(published: Published, artifacts: tuple[Artifact, ...]) -> int:
 
 def complete(draft: Manifest, published: Published, content: Content) -> Manifest:
     """Return the manifest with every file's digest, those of the versions that stay included."""
-    files = {path: _text_digest(text) for path, text in content.texts.items()}
+    files = {path: contents.text_digest(text) for path, text in content.texts.items()}
     files.update({f"{draft.version}/{f.filename}": f.digest for a in content.artifacts for f in a.files})
     versions = {str(draft.version): draft.source.sha256}
     for number in _kept(published, draft.version, content.keep):
         assert published.manifest is not None
         files.update({p: d for p, d in published.manifest.files.items() if p.startswith(f"{number}/")})
         versions[str(number)] = published.manifest.versions.get(str(number), "")
-    in_order = sorted(files, key=_path_order)
-    return replace(
-        draft, files={path: files[path] for path in in_order}, versions=dict(sorted(versions.items(), key=_number))
-    )
+    files.update(_engines(draft, published))
+    return replace(draft, files=contents.in_order(files), versions=dict(sorted(versions.items(), key=_number)))
 
 
 @contextmanager
@@ -203,6 +201,8 @@ def stage(folder: Path, draft: Manifest, published: Published, content: Content)
             version.mkdir()
             for file in (file for artifact in content.artifacts for file in artifact.files):
                 _bring(file, published, version)
+            for path in _engines(draft, published):
+                disk.link_or_copy(published.path / path, model / path)
         except FileNotFoundError as error:
             raise RepositoryBusyError(f"{error.filename} vanished meanwhile; run this one again") from error
         for path, text in content.texts.items():
@@ -273,6 +273,13 @@ def _kept(published: Published, version: int, keep: int) -> list[int]:
     return old[:keep]
 
 
+def _engines(draft: Manifest, published: Published) -> dict[str, str]:
+    """Return the engines that were built of the very version that is published once more."""
+    if published.manifest is None or draft.version != published.version:
+        return {}
+    return contents.engines(published.path, published.manifest, draft.version, draft.targets)
+
+
 def _bring(file: StoredFile, published: Published, version: Path) -> None:
     """Put a file into its version's folder: the very file where that is published already, else a copy.
 
@@ -292,25 +299,6 @@ def _carry_over(source: Path, target: Path) -> None:
     target.mkdir()
     for file in sorted(source.iterdir()):
         disk.link_or_copy(file, target / file.name)
-
-
-def _edited(live: Path, found: Manifest) -> list[str]:
-    """Return the paths that differ from the manifest: changed, missing or added."""
-    present = {p.relative_to(live).as_posix() for p in live.rglob("*") if p.is_file()} - {manifest.FILE_NAME}
-    changed = [p for p in present & set(found.files) if file_digest(live / p) != found.files[p]]
-    return sorted([*changed, *(present ^ set(found.files))])
-
-
-def _what_happened(live: Path, path: str, found: Manifest) -> str:
-    if path not in found.files:
-        return "was added to what kit wrote"
-    return "was changed after kit wrote it" if (live / path).exists() else "is missing from what kit wrote"
-
-
-def _without_edited(found: Manifest, edited: list[str]) -> Manifest:
-    """Forget the versions whose files are not ours any more; the one that is made now is written anew."""
-    stale = {path.partition("/")[0] for path in edited}
-    return replace(found, versions={n: digest for n, digest in found.versions.items() if n not in stale})
 
 
 def _require_writable(output: Path) -> None:
@@ -386,17 +374,6 @@ def _recover(output: Path) -> None:
                 shutil.rmtree(aside, ignore_errors=True)
             else:
                 aside.rename(live)
-
-
-def _text_digest(text: str) -> str:
-    import hashlib
-
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _path_order(path: str) -> tuple[bool, int, str]:
-    head = path.partition("/")[0]
-    return (head.isdigit(), int(head) if head.isdigit() else 0, path)
 
 
 def _number(item: tuple[str, str]) -> int:

@@ -10,10 +10,8 @@ _LONGEST = 220
 
 _KNOWN = (
     (
-        r"(?i)no CUDA-capable device|CUDA driver version is insufficient|Cannot find any available devices|"
-        r"CUDA initialization failure|could not select device driver",
-        "no GPU is there to build on, or its driver is older than this TensorRT wants; run kit build on the device, with "
-        "the NVIDIA driver (and for a container the NVIDIA Container Toolkit) installed",
+        r"(?i)no CUDA-capable device|driver version is insufficient|any available devices|select device driver",
+        "no GPU is there to build on, or its driver is too old; build on the device, with NVIDIA's driver and Toolkit",
     ),
     (
         r"Cannot create DLA engine|DLA core",

@@ -44,12 +44,18 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How an engine's answers compare with ONNX Runtime's: of each output the worst, ``share`` of rows that are equal."""
+    """How an output compares with ONNX Runtime's in one batch.
+
+    ``cosine`` is the least of a batch element, ``share`` that of detections or whole numbers that agree, ``differing``
+    how many do not, ``nan`` how many numbers became none.
+    """
 
     output: str
     batch: int
-    relative: float
+    cosine: float
     share: float
+    differing: int
+    nan: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +70,16 @@ class BuiltShapes:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """The content of the file beside an engine. ``plan`` and ``onnx`` are digests; ``arguments`` are the builder's."""
+    """The content of the file beside an engine.
+
+    ``plan``, ``onnx`` and ``recipe`` are digests; by the latter a build knows that it has nothing to do.
+    ``arguments`` are the builder's.
+    """
 
     format: str = FORMAT
     plan: str
     onnx: str
+    recipe: str
     target: str
     builder: str
     image: str | None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kit.engines import versions
 from kit.errors import UnsupportedModelError, UsageError
 from kit.types import Signature, Target, Tensor
+
+_SPAN = re.compile(r"(.+)=([1-9]\d*(?:x[1-9]\d*)*)(?:\.\.([1-9]\d*(?:x[1-9]\d*)*))?")
 
 _SHARED_MEMORY = 16
 _OWN_MEMORY = 8
@@ -79,6 +82,27 @@ class Recipe:
     def at(self, batch: int) -> dict[str, tuple[int, ...]]:
         """Return the shape of each input in a batch of that size; free sizes as they are mostly."""
         return {s.name: s.usual if self.max_batch_size == 0 else (batch, *s.usual[1:]) for s in self.shapes}
+
+
+def parse_spans(texts: Iterable[str]) -> dict[str, Span]:
+    """Return what ``--shape`` says of each input: ``images=640x640x3``, ``images=320x320x3..640x640x3``.
+
+    Raises ``UsageError``.
+    """
+    found = {}
+    for text in texts:
+        match = _SPAN.fullmatch(text)
+        if match is None:
+            raise UsageError(
+                f'--shape "{text}": an input and its sizes without the batch, as images=640x640x3, or a range, as '
+                "images=320x320x3..640x640x3"
+            )
+        name, low, high = match.groups()
+        if name in found:
+            raise UsageError(f"--shape {name}: given twice; give a range, as {name}={low}..{high or low}")
+        least, most = (tuple(int(size) for size in part.split("x")) for part in (low, high or low))
+        found[name] = Span(least=least, most=most)
+    return found
 
 
 def workspace_mib(target: Target, asked: int | None) -> int:

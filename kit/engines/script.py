@@ -8,10 +8,9 @@ moved between versions.
 from __future__ import annotations
 
 import ctypes
-import glob
-import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 _ENGINES: dict[str, Any] = {}
@@ -44,7 +43,8 @@ def build(ask: Any) -> Any:
     """Build an engine and write it.
 
     Data: ``module``, ``onnx``, ``plan``, ``shapes``, ``network_flags``, ``builder_flags``, ``workspace_bytes``,
-    ``timing_cache`` (a path), ``dla_core``, and TensorRT-RTX's ``compute_capability``. Returns ``version``, ``seconds`` and ``errors``; no file where it failed.
+    ``timing_cache`` (a path), ``dla_core``, and TensorRT-RTX's ``compute_capability``. Returns ``version``, ``seconds``
+    and ``errors``; no file where it failed.
     """
     trt, data = _library(ask), ask.data
     log = _log(trt)
@@ -105,7 +105,7 @@ def _numpy() -> Any:
 
 
 def _log(trt: Any) -> Any:
-    class Log(trt.ILogger):  # type: ignore[misc,name-defined]
+    class Log(trt.ILogger):  # type: ignore[misc]
         """Keeps what TensorRT calls errors."""
 
         def __init__(self) -> None:
@@ -115,7 +115,7 @@ def _log(trt: Any) -> Any:
         def log(self, severity: Any, message: str) -> None:
             if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
                 self.errors.append(message)
-                print(message, file=sys.stderr)
+                sys.stderr.write(f"{message}\n")
 
     return Log()
 
@@ -162,11 +162,8 @@ def _config(trt: Any, builder: Any, network: Any, data: dict[str, Any]) -> Any:
 
 def _timing_cache(config: Any, path: str) -> Any:
     """Return a timing cache that begins with what a file holds; TensorRT refuses one of another version or GPU."""
-    known = b""
-    if os.path.exists(path):
-        with open(path, "rb") as file:
-            known = file.read()
-    cache = config.create_timing_cache(known)
+    known = Path(path)
+    cache = config.create_timing_cache(known.read_bytes() if known.exists() else b"")
     if not config.set_timing_cache(cache, ignore_mismatch=False):
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, ignore_mismatch=False)
@@ -175,10 +172,9 @@ def _timing_cache(config: Any, path: str) -> Any:
 
 def _write(path: str, data: Any) -> None:
     """Write a file so that it is whole or not there."""
-    partial = f"{path}.partial"
-    with open(partial, "wb") as file:
-        file.write(data)
-    os.replace(partial, path)
+    partial = Path(f"{path}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
 
 
 def _engine(ask: Any) -> Any:
@@ -192,8 +188,7 @@ def _engine(ask: Any) -> Any:
         if ask.data.get("dla_core") is not None:
             runtime.DLA_core = ask.data["dla_core"]
         runtime.engine_host_code_allowed = bool(ask.data.get("version_compatible"))
-        with open(plan, "rb") as file:
-            engine = runtime.deserialize_cuda_engine(file.read())
+        engine = runtime.deserialize_cuda_engine(Path(plan).read_bytes())
         if engine is None:
             raise RuntimeError(log.errors[-1] if log.errors else "TensorRT gave no reason")
         _ENGINES[plan] = (engine, engine.create_execution_context(), _Cuda(), runtime)
@@ -216,7 +211,8 @@ class _Cuda:
 
 def _cudart() -> str:
     """Return CUDA's runtime library: of a wheel beside TensorRT's, else the system's."""
-    wheels = [place for path in sys.path for place in glob.glob(f"{path}/nvidia/**/libcudart.so*", recursive=True)]
+    folders = [Path(path) for path in sys.path if Path(path, "nvidia").is_dir()]
+    wheels = [str(place) for folder in folders for place in folder.glob("nvidia/**/libcudart.so*")]
     for name in (*sorted(wheels, reverse=True), "libcudart.so", *(f"libcudart.so.{n}" for n in ("13", "12", "11.0"))):
         try:
             ctypes.CDLL(name)
@@ -231,7 +227,8 @@ class _Bindings:
 
     def __init__(self, trt: Any, engine: Any, context: Any, cuda: _Cuda, feeds: dict[str, Any]) -> None:
         np = _numpy()
-        self._cuda, self._context, self._addresses = cuda, context, []
+        self._cuda, self._context = cuda, context
+        self._addresses: list[ctypes.c_void_p] = []
         self._stream = ctypes.c_void_p()
         self._inputs = [(name, np.ascontiguousarray(array)) for name, array in feeds.items()]
         self._outputs: list[Any] = []

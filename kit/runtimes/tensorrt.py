@@ -35,7 +35,8 @@ class TensorRt:
         version = target.stack.tensorrt_version
         if version is None:
             raise UnsupportedModelError(
-                f"{target.name} names no TensorRT in its image; add stack.tensorrt_version, or use --runtime onnxruntime"
+                f"{target.name} names no TensorRT in its image: add stack.tensorrt_version, or give "
+                "--runtime onnxruntime"
             )
         most = versions.of(version).max_opset
         if model.opset > most:
