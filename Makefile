@@ -48,7 +48,7 @@ format: $(VENV)/dev  ## Bring all code into form
 .PHONY: golden
 golden: $(VENV)/dev  ## Write the golden files anew; look at the difference before you commit it
 	@$(BIN)/kit schema > kit/spec.schema.json
-	@$(BIN)/python -m pytest --update-golden -q tests/render tests/targets tests/specfile
+	@$(BIN)/python -m pytest --update-golden -q tests/render tests/targets tests/specfile tests/quality
 	@git diff --stat -- tests/golden kit/spec.schema.json
 
 .PHONY: example-repository

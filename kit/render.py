@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from kit import templating
 from kit.errors import UnsupportedModelError
 from kit.types import Accelerator, Backend, DataType, Signature, Spec, Target, Tensor
 
@@ -155,26 +155,7 @@ def max_batch_size(signature: Signature, backend: Backend, target: Target, spec:
 
 def render(template: str, context: object) -> str:
     """Fill a template of ``templates/`` with the fields of a dataclass; a name that is missing is an error."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(template_folder()),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 (this is protobuf text, not HTML; `quote` escapes)
-    )
-    environment.filters["quote"] = quote
-    environment.filters["numbers"] = numbers
-    return environment.get_template(template).render(vars(context))
-
-
-def template_folder() -> Path:
-    """Return the folder of the templates: in the installed package, or at the root of a checkout."""
-    package = Path(__file__).parent
-    installed = package / "templates"
-    return installed if installed.is_dir() else package.parent / "templates"
+    return templating.render(template, context, (quote, numbers))
 
 
 def quote(text: str) -> str:

@@ -5,12 +5,22 @@ Metrics and their differences are from 0 to 1; times in milliseconds; sizes in b
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kit.latency import Percentiles
 
 FORMAT = "triton-edge-kit-quality/1"
+
+
+class Verdict(enum.Enum):
+    """What became of a precision on a target."""
+
+    TRAINED = "as trained"
+    HELD = "held"
+    REFUSED = "refused"
+    UNTRIED = "not tried"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,17 +34,31 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassQuality:
-    """One class: how often it is in the validation set, and its metric before and after."""
+    """One class: how often it is in the validation set, and its metric before and after.
+
+    ``drop`` is before less after, where its interval is known. ``judged``: it is often enough there to be held to the
+    budget of a class.
+    """
 
     name: str
     instances: int
     before: float
     after: float
+    drop: Interval | None = None
+    judged: bool = True
+
+    @property
+    def lost(self) -> float:
+        """How much the metric fell; below 0: it rose."""
+        return self.before - self.after if self.drop is None else self.drop.value
 
 
 @dataclass(frozen=True, kw_only=True)
 class Distribution:
-    """How confident a model's answers are: counts of scores in equal bins from 0 to 1, before and after."""
+    """How confident a model's answers are: counts of scores in equal bins from 0 to 1, before and after.
+
+    Without bins only the medians are known.
+    """
 
     before: tuple[int, ...]
     after: tuple[int, ...]
@@ -53,12 +77,17 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One picture with both models' detections; ``jpeg`` is the frame as the model got it."""
+    """One picture with both models' detections; ``jpeg`` is the frame as the model got it.
+
+    ``truth`` is what people marked in it (its scores are not read). ``words_before`` and ``words_after`` are answers
+    without boxes: a class and how sure the model is.
+    """
 
     name: str
     jpeg: bytes
-    before: tuple[Box, ...]
-    after: tuple[Box, ...]
+    before: tuple[Box, ...] = ()
+    after: tuple[Box, ...] = ()
+    truth: tuple[Box, ...] = ()
     words_before: str = ""
     words_after: str = ""
 
@@ -77,13 +106,15 @@ class Timing:
 class TrialQuality:
     """One precision on one target: what it was held to and what came out. ``before`` is the model as it was trained.
 
-    ``reasons`` are sentences: why it was refused, or what was not sure. ``others`` are further metrics, before and
-    after (``mAP50``). ``metric`` is empty where nothing was measured: the precision of the training.
+    ``reasons`` are sentences: why it was refused or not tried, or what was not sure. ``others`` are further metrics,
+    before and after (``mAP50``). ``metric`` is empty where nothing was measured: the precision of the training, or one
+    that was not tried (``tried``) or could not be made (not ``held``). ``kept`` counts what stays in float, by reason.
     """
 
     precision: str
     chosen: bool
     held: bool
+    tried: bool = True
     method: str = ""
     reasons: tuple[str, ...] = ()
     metric: str = ""
@@ -106,20 +137,37 @@ class TrialQuality:
     kept: Mapping[str, int] = field(default_factory=dict)
     samples: tuple[Sample, ...] = ()
 
+    @property
+    def verdict(self) -> Verdict:
+        """What became of it."""
+        if not self.tried:
+            return Verdict.UNTRIED
+        if not self.held:
+            return Verdict.REFUSED
+        return Verdict.HELD if self.metric else Verdict.TRAINED
+
 
 @dataclass(frozen=True, kw_only=True)
 class TargetQuality:
-    """All that was tried for one target."""
+    """All that was tried for one target.
+
+    ``measured_on`` is what answered: ``ONNX Runtime 1.31.1 on this machine's CPU``. ``not_measured`` says what of it
+    tells nothing of the target itself, and why: ``speed: needs a Tesla T4``.
+    """
 
     target: str
     runtime: str
     measured_on: str
     trials: tuple[TrialQuality, ...]
+    not_measured: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationQuality:
-    """What the ranges were taken from: how many of how many pictures, what share of their variety, what was warned."""
+    """What the ranges were taken from: how many of how many pictures, what share of their variety, what was warned.
+
+    The brightness of pictures is counted in equal bins from black to white.
+    """
 
     source: str
     chosen: int

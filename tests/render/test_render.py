@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kit import render, targets
+from kit import render, targets, templating
 from kit.config import check_config, parse
 from kit.errors import UnsupportedModelError
 from kit.types import DataType, Signature, Spec, Target, Tensor
@@ -227,7 +227,7 @@ def test_nothing_is_put_in_that_stalls_the_queue() -> None:
 
 
 def test_the_template_is_found_in_a_wheel_and_in_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (render.template_folder() / "config.pbtxt.j2").is_file()
+    assert (templating.folder() / "config.pbtxt.j2").is_file()
     (tmp_path / "kit" / "templates").mkdir(parents=True)
-    monkeypatch.setattr(render, "__file__", str(tmp_path / "kit" / "render.py"))
-    assert render.template_folder() == tmp_path / "kit" / "templates"
+    monkeypatch.setattr(templating, "__file__", str(tmp_path / "kit" / "templating.py"))
+    assert templating.folder() == tmp_path / "kit" / "templates"
