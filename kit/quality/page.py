@@ -42,6 +42,7 @@ class TimingRow:
     """Times at one batch size, and both as marks on a line."""
 
     timing: Timing
+    answers: str
     speed: str
     speeds: str
     before: Whisker
@@ -171,6 +172,7 @@ def _timing(timing: Timing) -> TimingRow:
     before, after = charts.whiskers(timing.before, timing.after)
     return TimingRow(
         timing=timing,
+        answers=f"{' and '.join(dict.fromkeys(str(p.answers) for p in (timing.before, timing.after)))} times",
         speed=words.speed(timing.ratio.value),
         speeds=words.speeds(timing.ratio),
         before=before,
