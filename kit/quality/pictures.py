@@ -80,7 +80,7 @@ class Album:
             before=_marks(sample.before, {first for first, _ in same}, "lost", picture),
             after=_marks(sample.after, {second for _, second in same}, "new", picture),
             truth=tuple(replace(m, label="") for m in _marks(sample.truth, set(), "truth", picture)),
-            words=_difference(sample, both),
+            words=_with_truth(_difference(sample, both), sample.words_truth),
             words_before=sample.words_before,
             words_after=sample.words_after,
             letter=_letter(picture),
@@ -208,6 +208,10 @@ def _difference(sample: Sample, same: Sequence[tuple[Box, Box]]) -> str:
     if most > _MOST_BOXES:
         parts.append(f"the surest {_MOST_BOXES} of {most} are drawn")
     return f"{len(sample.before)} before, {len(sample.after)} after: {', '.join(parts)}"
+
+
+def _with_truth(difference: str, truth: str) -> str:
+    return f"{difference}; marked as {truth}" if truth else difference
 
 
 def _how_much(sample: Sample, same: Sequence[tuple[Box, Box]]) -> float:

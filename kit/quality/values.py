@@ -80,7 +80,7 @@ class Sample:
     """One picture with both models' detections; ``jpeg`` is the frame as the model got it.
 
     ``truth`` is what people marked in it (its scores are not read). ``words_before`` and ``words_after`` are answers
-    without boxes: a class and how sure the model is.
+    without boxes: a class and how sure the model is; ``words_truth`` is what people say there.
     """
 
     name: str
@@ -90,6 +90,7 @@ class Sample:
     truth: tuple[Box, ...] = ()
     words_before: str = ""
     words_after: str = ""
+    words_truth: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,13 +20,23 @@ MEANINGS = {
     "top-1": "how often the first answer is right; 1 is always",
     "top-5": "how often the right answer is among the first five; 1 is always",
     "miou": "how much of each class's area is right: the mean of intersection over union; 1 is perfect",
+    "pixels right": "the share of pixels that have the right class; 1 is all",
+    "retrieval top-1": "how often the nearest picture shows the same; 1 is always",
+    "neighbours": "how many of a picture's nearest ones stay so; 1 is all",
+    "cosine": "how far the numbers point the same way; 1 is the same direction",
 }
 """What a metric says, in one line."""
+_AGREEMENT = "agreement "
 
 
 def meaning(metric: str) -> str:
     """Say what a metric tells; of one that nobody knows, how it is read."""
-    return MEANINGS.get(metric.lower().replace("@", "").replace(" ", ""), "a metric of your own; higher is better")
+    name = metric.lower()
+    kind = name.removeprefix(_AGREEMENT)
+    known = MEANINGS.get(kind) or MEANINGS.get(kind.rpartition(" ")[2])  # box mAP50
+    if known is None:
+        return "a metric of your own; higher is better"
+    return known if kind == name else f"the answers of FP32 taken for the truth: {known}"
 
 
 def metric(value: float) -> str:
@@ -139,7 +149,8 @@ def _prices(trial: TrialQuality) -> Iterable[str]:
         yield f"{kept} of the size"
     if trial.drop is not None:
         found = change(trial.drop)
-        what = f"{trial.metric} (agreement with FP32, not accuracy)" if trial.agreement else trial.metric
+        name = trial.metric.removeprefix(_AGREEMENT)
+        what = f"{name} (agreement with FP32, not accuracy)" if trial.agreement else name
         yield f"{what} {points(found.value)} points of {points(-trial.budget)} allowed (95 %: {between(found)})"
     elif trial.metric:
         yield f"{trial.metric} {metric(trial.before)} before, {metric(trial.after)} after"

@@ -165,10 +165,12 @@ class TestWhereLessIsKnown:
 
     def test_a_classifiers_answers_are_words(self) -> None:
         (sample,) = qualities.held().samples
-        answers = replace(sample, before=(), after=(), truth=(), words_before="cat 0.93", words_after="dog 0.51")
+        answers = replace(
+            sample, before=(), after=(), truth=(), words_before="cat 0.93", words_after="dog 0.51", words_truth="cat"
+        )
         said = shown(with_trials(replace(qualities.held(), samples=(answers,)))).words
         assert "cat 0.93" in said
-        assert "another answer" in said
+        assert "another answer; marked as cat" in said
 
 
 class TestWhoeverNamedIt:

@@ -85,7 +85,8 @@ def test_nothing_served_is_said() -> None:
 
 
 def test_agreement_is_not_accuracy() -> None:
-    assert "(agreement with FP32, not accuracy)" in said(replace(qualities.held(), agreement=True))
+    text = said(replace(qualities.held(), agreement=True, metric="agreement mAP50"))
+    assert " mAP50 (agreement with FP32, not accuracy) -0.7 points" in text
 
 
 def test_a_long_reason_is_cut_where_all_of_it_stands_nearby() -> None:
@@ -99,7 +100,8 @@ def test_verdicts() -> None:
     assert found == [Verdict.HELD, Verdict.REFUSED, Verdict.UNTRIED, Verdict.TRAINED]
 
 
-@pytest.mark.parametrize("name", ["mAP50-95", "mAP50", "mAP@50-95", "top-1", "top-5", "mIoU"])
+@pytest.mark.parametrize("name", ["mAP50-95", "box mAP50", "agreement mAP50-95", "top-1", "retrieval top-1", "mIoU"])
 def test_the_kits_metrics_have_meanings(name: str) -> None:
     assert "of your own" not in words.meaning(name)
     assert "of your own" in words.meaning("sharpness")
+    assert ("FP32" in words.meaning(name)) == name.startswith("agreement")

@@ -73,7 +73,7 @@ def test_json(golden: Golden) -> None:
 def test_json_has_every_box_and_no_picture() -> None:
     document = json.loads(writing.as_json(qualities.example()))
     (sample,) = document["targets"][0]["trials"][0]["samples"]
-    assert sorted(sample) == ["after", "before", "name", "truth", "words_after", "words_before"]
+    assert sorted(sample) == ["after", "before", "name", "truth", "words_after", "words_before", "words_truth"]
     assert sample["before"][1] == {"corners": [30, 8, 52, 40], "label": "dog", "score": 0.82}
     assert len(writing.as_json(qualities.example())) < 12_000
 
