@@ -147,7 +147,7 @@ def _trial(trial: TrialQuality, name: str, album: Album) -> TrialView:
     )
     pairs = pictures.most_different_first([album.pair(sample) for sample in trial.samples])
     timings = tuple(_timing(timing) for timing in sorted(trial.timings, key=lambda t: t.batch))
-    parts = (trial.metric, trial.method, timings, trial.classes, scores, pairs, trial.kept, trial.reverted)
+    parts = (trial.metric, trial.method, timings, trial.classes, scores, pairs, trial.kept, trial.reverted, trial.steps)
     return TrialView(
         trial=trial,
         name=name,

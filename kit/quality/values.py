@@ -104,12 +104,28 @@ class Timing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step of the search for layers to put back: how many were, and what came of it.
+
+    ``drop`` is that of the metric; ``ratio`` that of the times to the model's as it was trained, where it was measured.
+    ``kept``: the next step was built on it.
+    """
+
+    reverted: int
+    drop: float
+    ratio: float | None = None
+    held: bool
+    kept: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialQuality:
     """One precision on one target: what it was held to and what came out. ``before`` is the model as it was trained.
 
     ``reasons`` are sentences: why it was refused or not tried, or what was not sure. ``others`` are further metrics,
     before and after (``mAP50``). ``metric`` is empty where nothing was measured: the precision of the training, or one
-    that was not tried (``tried``) or could not be made (not ``held``). ``kept`` counts what stays in float, by reason.
+    that was not tried (``tried``) or could not be made (not ``held``). ``kept`` counts what stays in float, by reason;
+    ``reverted`` names what was put back into float, and ``steps`` how that was found.
     """
 
     precision: str
@@ -135,6 +151,7 @@ class TrialQuality:
     not_timed: str = ""
     quantized: int = 0
     reverted: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
     kept: Mapping[str, int] = field(default_factory=dict)
     samples: tuple[Sample, ...] = ()
 
