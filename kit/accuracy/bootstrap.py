@@ -16,7 +16,7 @@ from kit.accuracy.types import Floats, Interval, Ints
 
 RESAMPLES = 1000
 _SEED = 20_140  # any; the same for ever, so that two runs say the same
-_AT_A_TIME = 25
+_AT_A_TIME = 100
 _INTERVAL = (0.025, 0.975)
 
 

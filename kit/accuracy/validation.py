@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kit.accuracy import layouts
@@ -49,6 +49,21 @@ class Validation:
         Raises ``ValidationSetError`` where a picture cannot be decoded, or the model takes no frames.
         """
         return feeds(self.pictures, signature, batch)
+
+    def only(self, digests: frozenset[str]) -> Validation:
+        """Return the pictures with these digests, their truth with them. Raises ``ValidationSetError`` for none."""
+        chosen = [index for index, picture in enumerate(self.pictures) if picture.digest in digests]
+        if not chosen:
+            raise ValidationSetError("none of these pictures is in the validation set")
+        pictures = tuple(self.pictures[index] for index in chosen)
+        parts = repr((self.digest, [picture.digest for picture in pictures]))
+        return replace(
+            self,
+            pictures=pictures,
+            sizes=tuple(self.sizes[index] for index in chosen),
+            truth=None if self.truth is None else tuple(self.truth[index] for index in chosen),
+            digest=hashlib.sha256(parts.encode()).hexdigest(),
+        )
 
     @property
     def most_classes(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,11 +94,8 @@ def _lengths(
     from pycocotools import mask
 
     if outline.counts:
-        shape = [box.source_height, box.source_width]
-        text = isinstance(outline.counts, str)
-        given = {"size": shape, "counts": outline.counts if text else list(outline.counts)}
-        whole = mask.decode(given if text else mask.frPyObjects(given, *shape))
-        return lengths(sampled(whole.astype(np.int64), box, frame, size, outside=0)[None])[0]
+        whole = _decoded(outline, (box.source_height, box.source_width))
+        return lengths(sampled(whole, box, frame, size, outside=0)[None])[0]
     x1, y1, x2, y2 = corners
     polygons = outline.polygons or ((x1, y1, x2, y1, x2, y2, x1, y2),)
     scale = np.array([box.size[0] / box.source_width, box.size[1] / box.source_height])
@@ -111,3 +109,29 @@ def nothing(size: tuple[int, int]) -> Any:
     import numpy as np
 
     return lengths(np.zeros((1, *size), np.uint8))[0]
+
+
+def unrolled(compressed: Any) -> Ints:
+    """Return the mask [H, W] of COCO's compressed run lengths."""
+    import numpy as np
+    from pycocotools import mask
+
+    with warnings.catch_warnings():  # pycocotools 2.0.11 asks numpy 2 in the old way
+        warnings.simplefilter("ignore", DeprecationWarning)
+        whole: Array = mask.decode(compressed)
+    return whole.astype(np.int64)
+
+
+def _decoded(outline: Outline, size: tuple[int, int]) -> Ints:
+    """Return the mask [H, W] of run lengths. Raises ``ValidationSetError`` where they are not of this picture."""
+    import numpy as np
+
+    counts = outline.counts
+    if isinstance(counts, str):
+        return unrolled({"size": list(size), "counts": counts})
+    if sum(counts) != size[0] * size[1]:
+        raise ValidationSetError(
+            f"an object's run lengths are of {sum(counts)} pixels, its picture has {size[1]}x{size[0]}; was it scaled?"
+        )
+    columns: Ints = np.repeat(np.arange(len(counts)) % 2, counts).reshape(size[1], size[0])
+    return columns.T

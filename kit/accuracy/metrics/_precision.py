@@ -1,8 +1,9 @@
 """Average precision as COCO defines it, under any weighting of the pictures.
 
 What pycocotools' ``COCOeval.evaluate`` finds in each picture is sorted once; ``accumulate`` is then done for many
-resamples at a time. A picture that is drawn k times counts k times, and the result is that of k copies of it, to the
-last bit of the precision: recall rises only at right finds, and COCO takes the best precision from there on.
+resamples at a time. A picture that is drawn k times counts k times, and the result is that of k copies of it: recall
+rises only at right finds, and COCO takes the best precision from there on. (Of equal scores in one picture, COCO would
+mix those of the copies; here each keeps its place.)
 """
 
 from __future__ import annotations
@@ -67,44 +68,38 @@ class PrecisionTally:
 
     def _block(self, curve: Curve, weights: Ints) -> Floats:
         positives = weights @ curve.positives
-        needed = _needed(self.recalls, positives)
-        seen = np.cumsum(weights[:, curve.image], axis=1)
+        passed = _passed(self.recalls, positives)
+        seen = np.cumsum(weights.take(curve.image, axis=1), axis=1)
         found = np.full((len(weights), len(curve.hits)), np.nan)
         for at, (hits, ignored) in enumerate(zip(curve.hits, curve.ignored, strict=True)):
-            right = np.cumsum(weights[:, curve.image[hits]], axis=1)
-            total = seen[:, hits]
+            right = np.cumsum(weights.take(curve.image[hits], axis=1), axis=1)
+            total = seen.take(hits, axis=1)
             if len(ignored):
-                passed = np.cumsum(weights[:, curve.image[ignored]], axis=1)
-                passed = np.concatenate([np.zeros((len(weights), 1), passed.dtype), passed], axis=1)
-                total = total - passed[:, np.searchsorted(ignored, hits)]
-            found[:, at] = _average(right, total, needed)
+                left_out = np.cumsum(weights.take(curve.image[ignored], axis=1), axis=1)
+                left_out = np.concatenate([np.zeros((len(weights), 1), left_out.dtype), left_out], axis=1)
+                total = total - left_out.take(np.searchsorted(ignored, hits), axis=1)
+            found[:, at] = _average(right, total, passed, len(self.recalls))
         found[positives == 0] = np.nan
         return found
 
 
-def _needed(recalls: Floats, positives: Ints) -> Ints:
-    """Return [B, R] the least count of right finds whose share of ``positives`` is not below each recall, as floats."""
-    total = np.maximum(positives, 1)[:, None]
-    least = np.ceil(recalls * total).astype(np.int64)
-    least -= (least - 1) / total >= recalls
-    least += least / total < recalls
-    return np.maximum(least, 0)
+def _passed(recalls: Floats, positives: Ints) -> Ints:
+    """Return [B, P + 1] how many of the recalls are reached by 0, 1, ... right finds of each row's ``positives``."""
+    counts = np.arange(int(positives.max(initial=0)) + 1)
+    reached = np.searchsorted(recalls, counts / np.maximum(positives, 1)[:, None], side="right")
+    return reached.astype(np.int64)
 
 
-def _average(right: Ints, total: Ints, needed: Ints) -> Floats:
+def _average(right: Ints, total: Ints, passed: Ints, recalls: int) -> Floats:
     """Return the mean over recalls of the best precision at that recall or more; 0 where it is not reached."""
     rows, hits = right.shape
     if hits == 0:
         return np.zeros(rows)
     precision = right / np.maximum(total, 1)
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    # One search for all rows: each row's counts are lifted above those of the row before.
-    lift = (np.arange(rows) * (max(int(right.max()), int(needed.max())) + 1))[:, None]
-    found = np.searchsorted((right + lift).ravel(), (needed + lift).ravel()).reshape(needed.shape)
-    found -= (np.arange(rows) * hits)[:, None]
-    reached = found < hits
-    read = np.take_along_axis(best, np.where(reached, found, 0), axis=1)
-    average: Floats = np.where(reached, read, 0.0).mean(axis=1)
+    upto = passed.ravel().take(right + (np.arange(rows) * passed.shape[1])[:, None])
+    upto[:, 1:] -= upto[:, :-1].copy()  # how many recalls are reached by this find first
+    average: Floats = np.einsum("bh,bh->b", best, upto) / recalls
     return average
 
 
