@@ -1,7 +1,8 @@
 """OpenVINO's IR, run by OpenVINO on the CPU, in its own environment.
 
 ``model.xml`` is computed as Triton's backend computes it: in BF16 where the processor has instructions for that, which
-is OpenVINO's choice and cannot be turned off there. ``model.xml@f32`` is computed in FP32 everywhere.
+is OpenVINO's choice and cannot be turned off there. ``model.xml@f32`` is computed in FP32 everywhere, and
+``model.xml@dynamic`` with sizes left variable, as the backend does where ``max_batch_size`` is 0.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from kit.runners.interface import Array, Arrays, Running
 from kit.types import DataType, Signature, Tensor
 
 _SCRIPT = Path(__file__).with_name("_openvino_script.py")
-_EXACT = "@f32"
+_EXACT, _DYNAMIC = "f32", "dynamic"
 _TYPES = {"boolean": DataType.BOOL, "f16": DataType.FP16, "f32": DataType.FP32, "f64": DataType.FP64} | {
     f"{short}{bits}": DataType(f"{word}{bits}")
     for short, word in (("u", "UINT"), ("i", "INT"))
@@ -46,20 +47,23 @@ class OpenVino:
     tools = ("openvino/openvino",)
 
     def reads(self, reference: str) -> bool:
-        """Tell whether it is a path that ends in ``.xml``, or in ``.xml@f32``."""
-        return reference.lower().removesuffix(_EXACT).endswith(".xml")
+        """Tell whether it is a path that ends in ``.xml``, ``.xml@f32`` or ``.xml@dynamic``."""
+        path, *options = reference.split("@")
+        return path.lower().endswith(".xml") and set(options) <= {_EXACT, _DYNAMIC}
 
     @contextmanager
     def open(self, reference: str, *, threads: int = 0) -> Iterator[Running]:
         """Open the file. Raises ``SourceNotFoundError``, ``UnsupportedModelError`` and ``ToolEnvironmentError``."""
-        path = Path(reference.removesuffix(_EXACT))
+        name, *options = reference.split("@")
+        path = Path(name)
         for file in (path, path.with_suffix(".bin")):
             if not file.is_file():
                 raise SourceNotFoundError(f"{file} is not there; give the path of an .xml file with its .bin beside it")
         given = {
             "path": str(path),
             "threads": threads,
-            "precision": "f32" if reference.endswith(_EXACT) else "",
+            "precision": _EXACT if _EXACT in options else "",
+            "dynamic": _DYNAMIC in options,
         }
         with Worker(environments.ensure(self.name, lambda _: None), _SCRIPT) as worker:
             try:

@@ -37,9 +37,10 @@ class OpenVino:
     """Converts the graph in OpenVINO's own environment; precision is the graph's (Cast, Q/DQ, FP16 weights)."""
 
     name = "openvino"
+    title = "OpenVINO"
     tools = ("openvino/openvino",)
 
-    def build(self, model: Model, target: Target, folder: Path) -> Artifact:
+    def build(self, model: Model, target: Target, folder: Path) -> Artifact:  # noqa: ARG002 (the same for every target)
         """Write ``model.xml`` and ``model.bin``. Raises ``UnsupportedModelError``, ``ToolEnvironmentError``.
 
         The same for every target: shapes stay as they are, and the backend sets the batch.
