@@ -16,7 +16,7 @@ import numpy.typing as npt
 from kit import dialect, simplify, tasks
 from kit.errors import ParityError, UnsupportedModelError
 from kit.inputs import Recipe, Samples, to_native
-from kit.types import Difference, Graphs, Parity, Tensor
+from kit.types import Difference, Graphs, Model, Parity, Tensor
 
 
 class DiffersError(ParityError):
@@ -141,6 +141,35 @@ def _check_contract(graphs: Graphs, network: Answers, frames: Samples, sizes: tu
         return {name: outside[name] for name in read} | {own.get(name, name): value for name, value in made.items()}
 
     return _check("contract", expected, opened.at, frames, sizes, floor)
+
+
+def check_built(
+    stage: str,
+    graphs: Graphs,
+    precise: Model,
+    names: tuple[str, ...],
+    before: Answers,
+    after: Answers,
+    samples: Samples,
+    sizes: tuple[int, ...],
+) -> Parity:
+    """Hold the answers of what a runtime built against those of the graph; both give the tensors ``names`` too.
+
+    Those are compared with each other; what is decided by them with numpy's decision on the built one's own.
+    """
+    task, served = tasks.get(graphs.meaning.task), graphs.meaning.contract == "served"
+    own = {name: f"{task.name}/{name}" for name in task.inner} if served else {}
+
+    def expected(size: int) -> Arrays:
+        inside = {name: before.at(size)[name] for name in names}
+        if not served:
+            return before.at(size)
+        given = {name: after.at(size)[name] for name in names}
+        read = {name: value for name, value in given.items() if name.startswith("network/")}
+        made = task.reference(read | {name: given[full] for name, full in own.items()}, graphs.meaning)
+        return inside | {name: value for name, value in made.items() if name not in own}
+
+    return _check(stage, expected, after.at, samples, sizes, tolerance_of(precise.path))
 
 
 def _read_outputs(graphs: Graphs) -> list[Tensor]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from kit import (
     __version__,
     contract,
+    environments,
     heads,
     inputs,
     labels,
@@ -28,6 +29,7 @@ from kit import (
     tasks,
     verify,
 )
+from kit.built import Built
 from kit.cache import Cache, Key, tool_version
 from kit.errors import UsageError
 from kit.inputs import Recipe
@@ -35,6 +37,7 @@ from kit.manifest import Manifest, Origin, StageParity, TargetRecord
 from kit.precision.interface import Ask, Lowered
 from kit.progress import Progress, Silent
 from kit.repository import Content, Published
+from kit.runtimes.interface import Runtime
 from kit.sources.interface import Loaded
 from kit.stages import Stages
 from kit.types import Artifact, Entry, Graphs, Interpretation, Model, Parity, Spec, Target, Verification
@@ -104,7 +107,7 @@ def _generate(spec: Spec, options: Options, progress: Progress, start: float) ->
     with (
         plan.stages.cache.in_use(),
         repository.workspace(options.output) as work,
-        Standby(repository.staging_root(work), plan.stages.progress.note) as standby,
+        Standby(repository.staging_root(work), plan.stages.progress.note, _backends(plan)) as standby,
     ):
         graphs = _convert(plan, _load(plan, repository.scratch_folder(work), standby))
         artifacts = _build(plan, graphs)
@@ -213,7 +216,37 @@ def _build_one(plan: _Plan, graphs: Graphs, target: Target) -> Artifact:
         stage=f"build {runtime.name}", inputs=(precise.digest,), parameters=targets.used_facts(target, runtime.name),
         tools=runtime.tools,
     )  # fmt: skip
-    return plan.stages.quietly(key, Artifact, lambda folder: runtime.build(precise, target, folder))
+
+    def build(folder: Path) -> Artifact:
+        environments.prepare(runtime.tools, plan.stages.progress.note)
+        return runtime.build(precise, target, folder)
+
+    artifact = plan.stages.quietly(key, Artifact, build)
+    if artifact.portable.digest != precise.digest and artifact.engine is None:
+        _check_built(plan, graphs, precise, runtime, target)
+    return artifact
+
+
+def _check_built(plan: _Plan, graphs: Graphs, precise: Model, runtime: Runtime, target: Target) -> None:
+    """Hold what was built in another format against the graph that it was built of."""
+    sizes = inputs.batch_sizes(precise.signature, 2)
+    recipe = Recipe(signature=precise.signature, count=max(sizes), images=plan.images)
+
+    def work(folder: Path) -> Built:
+        from kit import built
+
+        return built.check(graphs, precise, runtime, target, recipe.make(), sizes, folder)
+
+    key = Key(
+        stage=runtime.name, inputs=(precise.digest, graphs.network.digest, recipe.digest()),
+        parameters=(graphs.meaning, sizes, targets.used_facts(target, runtime.name)),
+        tools=(*runtime.tools, "onnxruntime", "numpy"),
+    )  # fmt: skip
+    plan.stages.cached(key, Built, work, lambda found: summary.built(found, runtime.title))
+
+
+def _backends(plan: _Plan) -> tuple[str, ...]:
+    return tuple(runtimes.choose(target, plan.spec.runtime).name for target in plan.targets)
 
 
 def _render(plan: _Plan, graphs: Graphs, artifacts: Mapping[str, Artifact]) -> Content:
@@ -252,7 +285,9 @@ def _draft(plan: _Plan, graphs: Graphs, artifacts: Mapping[str, Artifact], conte
     """Return the manifest without what is still to be seen: parity and verification."""
     source = sources.resolve(plan.spec.source)
     levels = {t.name: precision.get(_precision_of(plan.spec, t)) for t in plan.targets}
-    tools = sorted({"onnxsim", *_GRAPH_TOOLS, *source.tools, *(tool for p in levels.values() for tool in p.tools)})
+    builders = [runtimes.choose(t, plan.spec.runtime) for t in plan.targets]
+    used = (*(tool for p in levels.values() for tool in p.tools), *(tool for r in builders for tool in r.tools))
+    tools = sorted({"onnxsim", *_GRAPH_TOOLS, *source.tools, *used})
     unseen = Verification(target="", level="none", server=None)
     return Manifest(
         name=plan.spec.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kit import normalization
+from kit.built import Built
 from kit.types import Certainty, Interpretation, Model, Parity, Spec, Tensor
 
 _KINDS = {"images": "images", "random": "random inputs", "no": "no inputs"}
@@ -42,6 +43,17 @@ def parity(found: tuple[Parity, ...]) -> str:
     sizes = sorted({d.batch for p in found for d in p.differences})
     kind = found[0].inputs if found else "no"
     return f"largest difference {worst:.1g} on {_KINDS.get(kind, kind)} at batch {', '.join(map(str, sizes))}"
+
+
+def built(found: Built, title: str) -> str:
+    """Say how far a runtime's answers are from the graph's, and from those where it computes in less by itself."""
+    text = parity((found.parity,))
+    if not found.lowered:
+        return text
+    return (
+        f"{text}; {title} computes it in less than FP32 on this processor, which no setting of Triton's turns off: "
+        f"{found.served:.1%} of the range apart"
+    )
 
 
 def _tensors(tensors: tuple[Tensor, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Ask a real Triton: the staged repository is loaded, and its answers are compared with ONNX Runtime's.
+"""Ask a real Triton: the staged repository is loaded, and its answers are compared with those of its runtime here.
 
 Four levels of what was seen, the best first: ``live`` (this configuration was loaded and answered), ``weights``
 (the same model file answered under another configuration; this one was read back and held to Triton's rules),
@@ -16,10 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from kit import runners, runtimes
 from kit.cache import Key, tool_version
 from kit.errors import VerificationError
 from kit.inputs import Recipe, Samples
 from kit.server import embedded, environment
+from kit.server.environment import ServerEnvironment
 from kit.server.interface import ServerOptions
 from kit.stages import Stages
 from kit.types import Artifact, DataType, Entry, Target, Tensor, Verification
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient
 
     from kit.compare import Arrays
+    from kit.runners.interface import Runner
     from kit.server.interface import RunningServer
 
 STAND_IN = "x86-cpu"
@@ -52,6 +55,17 @@ class Candidate:
     threads: int
 
     @property
+    def reference(self) -> str:
+        """What ``kit.runners`` is asked for, to compute as the server does.
+
+        A size of batch that Triton knows is compiled in, by runtimes that tell the difference.
+        """
+        fixed = str(self.artifact.path)
+        free = f"{fixed}@dynamic"
+        known = self.max_batch_size > 0 or not self.artifact.signature.batched
+        return fixed if known or not runners.resolve(fixed).reads(free) else free
+
+    @property
     def runs_here(self) -> bool:
         """Whether a server without a GPU can load this configuration."""
         backend = self.target.backend(self.artifact.backend)
@@ -72,12 +86,15 @@ def _elsewhere(target: Target) -> str:
 class Standby:
     """A server without models, which can be started while there is nothing to load yet.
 
-    ``repository`` may be empty until then. Leaving the ``with`` block kills the server.
+    ``repository`` may be empty until then. ``backends`` are those that models will need. Leaving the ``with`` block
+    kills the server.
     """
 
-    def __init__(self, repository: Path, announce: Callable[[str], None]) -> None:
+    def __init__(self, repository: Path, announce: Callable[[str], None], backends: tuple[str, ...] = ()) -> None:
         # Our configurations are complete; letting Triton complete them would start every model twice, 1 to 2 s.
-        self._options = ServerOptions(repository=repository, load_at_start=False, auto_complete=False)
+        self._options = ServerOptions(
+            repository=repository, load_at_start=False, auto_complete=False, backends=backends
+        )
         self._announce = announce
         self._side = ThreadPoolExecutor(max_workers=1)
         self._server: Future[RunningServer] | None = None
@@ -94,7 +111,8 @@ class Standby:
 
     def begin(self) -> None:
         """Start the server in the background, if that needs no download and it can run here."""
-        if self._server is None and embedded.unavailable_reason() is None and environment.is_made():
+        here = embedded.unavailable_reason() is None and environment.is_made(self._options.backends)
+        if self._server is None and here:
             self._server = self._side.submit(embedded.start, self._options, self._announce)
 
     def take(self) -> RunningServer:
@@ -144,12 +162,11 @@ class Verifier:
     @contextmanager
     def _running(self, wanted: tuple[Candidate, ...]) -> Iterator[Callable[[], Mapping[str, Verification]]]:
         made = environment.prepare((c.artifact.backend for c in wanted), self.stages.progress.note)
-        exact = bool(list(made.packages.glob(f"onnxruntime-{tool_version('onnxruntime')}.dist-info")))
-        tolerance = 0.0 if exact else _OTHER_KERNELS
+        tolerances = tuple(_allowed(made, c.artifact) for c in wanted)
         server = self.standby.take()
         # Leaving by an error kills the server first; then the thread beside it fails fast and is joined.
         with ThreadPoolExecutor(max_workers=1) as side, _killed(server):
-            job = side.submit(answers, server, self.entry, wanted, self.recipe, tolerance)
+            job = side.submit(answers, server, self.entry, wanted, self.recipe, tolerances)
 
             def verdict() -> Mapping[str, Verification]:
                 start = time.perf_counter()
@@ -157,9 +174,9 @@ class Verifier:
                     job.result()
                 names = ", ".join(dict.fromkeys(c.target.name for c in wanted))
                 sizes = ", ".join(str(b) for b in sorted({b for c in wanted for b in c.batches}))
-                equal = "equals ONNX Runtime" if exact else f"is within {tolerance:g} of ONNX Runtime"
+                equal = _agreement(wanted, tolerances)
                 self.stages.finished("verify", f"{_SERVER} {equal} at batch {sizes} on {names}", start)
-                return self._keep(wanted, tolerance)
+                return self._keep(wanted, tolerances)
 
             yield verdict
 
@@ -172,9 +189,9 @@ class Verifier:
             return ()
         return (*here, *(self.stand_in(artifact) for artifact in others.values()))
 
-    def _keep(self, ran: tuple[Candidate, ...], tolerance: float) -> Mapping[str, Verification]:
+    def _keep(self, ran: tuple[Candidate, ...], tolerances: tuple[float, ...]) -> Mapping[str, Verification]:
         """Remember what was seen, of each configuration and of each model file, so that the next run need not ask."""
-        for candidate in ran:
+        for candidate, tolerance in zip(ran, tolerances, strict=True):
             name = candidate.target.name
             seen = Verification(
                 target=name, level="live", server=_SERVER, batches=candidate.batches, tolerance=tolerance
@@ -243,8 +260,9 @@ class Verifier:
         return replace(self._weights_key(candidate), stage="verify live", parameters=candidate.text)
 
     def _weights_key(self, candidate: Candidate) -> Key:
-        return Key(stage="verify", inputs=(candidate.artifact.digest, candidate.artifact.portable.backend, _SERVER),
-                   tools=("onnxruntime",))  # fmt: skip
+        artifact = candidate.artifact.portable
+        inputs = (*(file.digest for file in artifact.files), artifact.backend, _SERVER)
+        return Key(stage="verify", inputs=inputs, tools=_runner(artifact).tools)
 
 
 @contextmanager
@@ -255,35 +273,58 @@ def _killed(server: RunningServer) -> Iterator[None]:
         server.kill()
 
 
+def _runner(artifact: Artifact) -> Runner:
+    return runners.resolve(str(artifact.path))
+
+
+def _allowed(made: ServerEnvironment, artifact: Artifact) -> float:
+    """Return how far the server's answers may be from those of the same file run here: not at all by the same library.
+
+    Another version of it has other kernels, which round otherwise.
+    """
+    here = {tool.rpartition("/")[2]: tool_version(tool).split()[0] for tool in _runner(artifact).tools}
+    return 0.0 if all(made.has(name, version) for name, version in here.items()) else _OTHER_KERNELS
+
+
+def _agreement(candidates: tuple[Candidate, ...], tolerances: tuple[float, ...]) -> str:
+    """Say whom the server agrees with: ``equals ONNX Runtime and OpenVINO``."""
+    names = dict.fromkeys(runtimes.title(c.artifact.portable.backend) for c in candidates)
+    loosest = max(tolerances)
+    return f"{f'is within {loosest:g} of' if loosest else 'equals'} {' and '.join(names)}"
+
+
 def answers(
-    server: RunningServer, entry: Entry, candidates: tuple[Candidate, ...], recipe: Recipe, tolerance: float
+    server: RunningServer,
+    entry: Entry,
+    candidates: tuple[Candidate, ...],
+    recipe: Recipe,
+    tolerances: tuple[float, ...],
 ) -> None:
     """Load a staged model under each configuration and compare what it answers at each batch size.
 
     A configuration that is the folder's ``config.pbtxt`` is read by the server from there, others are sent to it.
-    With the same number of threads and the same version, ONNX Runtime runs the same kernels: the answers are then
-    equal to the bit (``tolerance`` 0).
+    With the same number of threads and the same version, a runtime runs the same kernels: the answers are then equal
+    to the bit (a tolerance of 0).
     Raises ``ModelLoadError`` with Triton's reason and ``VerificationError``.
     """
     default = (entry.path / "config.pbtxt").read_text(encoding="utf-8")
     with ThreadPoolExecutor(max_workers=1) as side:
         samples = side.submit(recipe.make)
-        for candidate in candidates:
-            # ONNX Runtime answers while Triton is loading.
+        for candidate, tolerance in zip(candidates, tolerances, strict=True):
+            # The runtime answers here while Triton is loading.
             expected = side.submit(_expected, candidate, samples)
             _load(server, entry.name, None if candidate.text == default else candidate.text)
             got = _ask(server, entry.name, candidate, samples.result())
             for size in candidate.batches:
                 outputs = candidate.artifact.signature.outputs
                 wanted = _as_sent(expected.result()[size], outputs, candidate.max_batch_size)
-                _require_equal(f"{candidate.target.name}, batch {size}", wanted, got[size], tolerance)
+                title = runtimes.title(candidate.artifact.portable.backend)
+                _require_equal(f"{candidate.target.name}, batch {size}", title, wanted, got[size], tolerance)
 
 
 def _expected(candidate: Candidate, samples: Future[Samples]) -> dict[int, Arrays]:
-    from kit import compare
-
-    run = compare.runner(candidate.artifact.path, threads=candidate.threads)
-    return {size: run(samples.result().batch(size)) for size in candidate.batches}
+    with runners.open(candidate.reference, threads=candidate.threads) as running:
+        return {size: running.run(samples.result().batch(size)) for size in candidate.batches}
 
 
 def _ask(server: RunningServer, name: str, candidate: Candidate, samples: Samples) -> dict[int, Arrays]:
@@ -334,7 +375,7 @@ def _infer(client: InferenceServerClient, name: str, candidate: Candidate, frame
     return {t.name: result.as_numpy(t.name) for t in signature.outputs if t.dtype is not DataType.BF16}
 
 
-def _require_equal(where: str, expected: Arrays, got: Arrays, tolerance: float) -> None:
+def _require_equal(where: str, title: str, expected: Arrays, got: Arrays, tolerance: float) -> None:
     import numpy as np
 
     from kit import compare
@@ -350,6 +391,6 @@ def _require_equal(where: str, expected: Arrays, got: Arrays, tolerance: float) 
             apart = compare.difference(name, wanted, value)
         if apart.nan or not apart.relative <= tolerance:
             raise VerificationError(
-                f"verify ({where}): {name} is {apart.maximum:.3g} from ONNX Runtime's answer "
+                f"verify ({where}): {name} is {apart.maximum:.3g} from {title}'s answer "
                 f"({apart.relative:.3g} of its range, allowed {tolerance:g})"
             )

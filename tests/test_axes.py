@@ -26,7 +26,7 @@ import kit.tasks
 from kit import axis, contract, targets
 from kit.accuracy.layouts.interface import Layout
 from kit.accuracy.metrics.interface import Metric
-from kit.cache import file_digest
+from kit.cache import file_digest, tool_version
 from kit.errors import (
     KitError,
     SourceNotFoundError,
@@ -145,7 +145,8 @@ class TestEveryMember:
             re.split(r"[^A-Za-z0-9_.-]", requirement)[0].lower()
             for requirement in importlib.metadata.requires("triton-edge-kit") or []
         }
-        assert {t.lower() for t in tools} <= declared
+        assert {t.lower() for t in tools if "/" not in t} <= declared
+        assert not [t for t in tools if "/" in t and tool_version(t).startswith("absent")]
 
     def test_names_the_tools_that_it_imports(self, package: str, name: str) -> None:
         module = importlib.import_module(f"{package}.{name}")

@@ -26,7 +26,7 @@ LAYERS = (
     ("kit.engines", "kit.precision", "kit.runtimes", "kit.sources", "kit.targets", "kit.tasks"),
     ("kit.runners", "kit.server", "kit.stream"),
     ("kit.accuracy",),
-    ("kit.batching", "kit.compare", "kit.config", "kit.contract", "kit.lacking", "kit.manifest", "kit.normalization",
+    ("kit.batching", "kit.built", "kit.compare", "kit.config", "kit.contract", "kit.lacking", "kit.manifest", "kit.normalization",
      "kit.render", "kit.simplify", "kit.spec", "kit.stages"),
     ("kit.blame", "kit.contents", "kit.fallback", "kit.inspection", "kit.loading", "kit.recognise", "kit.report",
      "kit.repository", "kit.summary", "kit.verify"),

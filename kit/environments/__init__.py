@@ -6,7 +6,7 @@ folder, and scripts of ours run there as ``Worker``. The user's own environment 
 
 from __future__ import annotations
 
-from kit.environments.making import Environment, ensure, find, is_made, names, packages_version, place
+from kit.environments.making import Environment, ensure, find, is_made, names, packages_version, place, prepare
 from kit.environments.recipe import Recipe
 from kit.environments.worker import Answer, ScriptError, Worker, unused
 
@@ -22,5 +22,6 @@ __all__ = [
     "names",
     "packages_version",
     "place",
+    "prepare",
     "unused",
 ]

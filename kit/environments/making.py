@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,12 @@ def ensure(wanted: str | Recipe, announce: Callable[[str], None]) -> Environment
         if not _whole(folder):
             _make(what, base, folder, announce)
     return _environment(what, folder)
+
+
+def prepare(tools: Iterable[str], announce: Callable[[str], None]) -> None:
+    """Make the environments that ``tools`` are in (``openvino/nncf``); others are the kit's own. See ``ensure``."""
+    for name in dict.fromkeys(tool.partition("/")[0] for tool in tools if "/" in tool):
+        ensure(name, announce)
 
 
 def find(wanted: str | Recipe) -> Environment | None:

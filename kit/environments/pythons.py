@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ _PROBE = (
 )
 
 
-def find(versions: Sequence[Version]) -> Path | None:
+def find(versions: tuple[Version, ...]) -> Path | None:
     """Return a CPython of one of these versions that can make environments, the running one before any other.
 
     Takes about 20 ms for each that has to be asked.
@@ -43,7 +44,8 @@ def is_there(path: Path) -> bool:
         return False
 
 
-def _fitting(executable: Path, versions: Sequence[Version]) -> Path | None:
+@functools.cache
+def _fitting(executable: Path, versions: tuple[Version, ...]) -> Path | None:
     """Return the interpreter behind an executable, past any environment of its own; None where it will not do."""
     try:
         done = subprocess.run([executable, "-I", "-c", _PROBE], capture_output=True, text=True, timeout=20, check=True)

@@ -13,6 +13,13 @@ def names() -> tuple[str, ...]:
     return axis.names(__name__)
 
 
+def title(name: str) -> str:
+    """Return how a runtime's library is called: ``ONNX Runtime``. ``name`` is one of ``names()``."""
+    runtime = axis.member(__name__, name)
+    assert isinstance(runtime, Runtime)
+    return runtime.title
+
+
 def choose(target: Target, wanted: str | None = None) -> Runtime:
     """Return the runtime for a target: the one that is wanted, else the first of its backends that the kit builds for.
 

@@ -10,13 +10,14 @@ from kit.types import Artifact, Model, Target
 
 @runtime_checkable
 class Runtime(Protocol):
-    """Makes the file that one Triton backend loads. ``name`` is the backend's.
+    """Makes the file that one Triton backend loads. ``name`` is the backend's, ``title`` its library's own.
 
     Where files differ from target to target (engines), ``build`` names them after the target:
     ``model.<target>.plan``. Equal artifacts of several targets are stored once.
     """
 
     name: str
+    title: str
     tools: tuple[str, ...]
 
     def build(self, model: Model, target: Target, folder: Path) -> Artifact:

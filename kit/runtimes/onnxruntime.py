@@ -13,6 +13,7 @@ class OnnxRuntime:
     """Serves the same file on every target."""
 
     name = "onnxruntime"
+    title = "ONNX Runtime"
     tools = ()
 
     def build(self, model: Model, target: Target, folder: Path) -> Artifact:

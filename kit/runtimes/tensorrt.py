@@ -22,6 +22,7 @@ class TensorRt:
     """Serves an engine of each target, built there."""
 
     name = "tensorrt"
+    title = "TensorRT"
     tools = ("onnx", "onnxruntime")
 
     def build(self, model: Model, target: Target, folder: Path) -> Artifact:

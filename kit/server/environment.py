@@ -63,6 +63,11 @@ class ServerEnvironment:
         name = f"{self.version[0]}.{self.version[1]}"
         return self.triton / "python_backend_stubs" / name / "triton_python_backend_stub"
 
+    def has(self, distribution: str, version: str) -> bool:
+        """Tell whether a distribution of that very version is in it, in one of its layers at least."""
+        folders = (self.packages, *self.layers.values())
+        return any((folder / f"{distribution}-{version}.dist-info").is_dir() for folder in folders)
+
     def variables(self) -> dict[str, str]:
         """Return the environment variables that the server's process needs.
 
@@ -97,11 +102,12 @@ def unavailable_reason() -> str | None:
     return None
 
 
-def is_made() -> bool:
-    """Tell whether ``prepare`` has nothing to fetch for models of the ONNX Runtime backend."""
+def is_made(backends: Iterable[str] = ()) -> bool:
+    """Tell whether ``prepare`` has nothing to fetch for models of these backends."""
     chosen = interpreter.find()
     try:
-        return chosen is not None and _whole(_folder("server", chosen))
+        parts = ["server", *(name for name in backends if name in _SIZES)]
+        return chosen is not None and all(_whole(_folder(name, chosen)) for name in parts)
     except OSError:
         return False  # ``prepare`` says why
 
