@@ -6,11 +6,10 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit import __version__
+from kit import __version__, templating
 from kit.blame import words
 from kit.blame.values import Comparison
 from kit.errors import NotWritableError
-from kit.render import template_folder
 
 _TEMPLATE = "compare.html.j2"
 _HEIGHT = 220
@@ -52,6 +51,19 @@ def require_writable(path: Path | None) -> None:
         raise NotWritableError(f"{path.parent} is no folder; make it, or choose another place for the page")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Page:
+    """All that the template lays out."""
+
+    found: Comparison
+    verdict: str
+    asked: str
+    blame: tuple[tuple[str, str], ...]
+    rows: str | None
+    chart: Chart | None
+    version: str
+
+
 def write(found: Comparison, path: Path) -> None:
     """Write the page. Raises ``NotWritableError``."""
     try:
@@ -62,19 +74,7 @@ def write(found: Comparison, path: Path) -> None:
 
 def render(found: Comparison) -> str:
     """Return the page as text."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(template_folder()),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=True,
-    )
-    environment.filters["decibels"] = words.decibels
-    environment.filters["place"] = words.place
-    return environment.get_template(_TEMPLATE).render(
+    page = _Page(
         found=found,
         verdict=words.verdict(found),
         asked=words.asked(found),
@@ -83,6 +83,7 @@ def render(found: Comparison) -> str:
         chart=_chart(found) if found.layers else None,
         version=__version__,
     )
+    return templating.render(_TEMPLATE, page, (words.decibels, words.place))
 
 
 def _chart(found: Comparison) -> Chart:

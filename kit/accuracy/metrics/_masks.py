@@ -134,4 +134,5 @@ def _decoded(outline: Outline, size: tuple[int, int]) -> Ints:
             f"an object's run lengths are of {sum(counts)} pixels, its picture has {size[1]}x{size[0]}; was it scaled?"
         )
     columns: Ints = np.repeat(np.arange(len(counts)) % 2, counts).reshape(size[1], size[0])
-    return columns.T
+    upright: Ints = columns.T
+    return upright
