@@ -57,6 +57,25 @@ class StageParity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AccuracyRecord:
+    """What a lower precision was held to: ``metric`` before and after, 0 to 1, on so many images.
+
+    ``agreement``: with the model in the precision of its training, not with labels. ``low`` and ``high`` bound what
+    was lost with 95 % confidence. ``method`` and ``reverted`` modules say how it was made. Rounded to four digits.
+    """
+
+    metric: str
+    agreement: bool
+    images: int
+    before: float
+    after: float
+    low: float
+    high: float
+    method: str
+    reverted: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TargetRecord:
     """A target's configuration, the facts that it was made from, and what was verified of it."""
 
@@ -65,6 +84,7 @@ class TargetRecord:
     precision: str
     facts: Mapping[str, object]
     verification: Verification
+    accuracy: AccuracyRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

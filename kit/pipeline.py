@@ -9,13 +9,15 @@ from pathlib import Path
 
 from kit import (
     __version__,
+    appraisal,
+    artifacts,
     contract,
-    environments,
     heads,
     inputs,
     labels,
     lacking,
     loading,
+    lowering,
     manifest,
     precision,
     render,
@@ -29,15 +31,15 @@ from kit import (
     tasks,
     verify,
 )
-from kit.built import Built
 from kit.cache import Cache, Key, tool_version
 from kit.errors import UsageError
 from kit.inputs import Recipe
+from kit.lowering import Bench, Lowering
 from kit.manifest import Manifest, Origin, StageParity, TargetRecord
-from kit.precision.interface import Ask, Lowered
 from kit.progress import Progress, Silent
+from kit.quality import writing
+from kit.quality.values import Quality
 from kit.repository import Content, Published
-from kit.runtimes.interface import Runtime
 from kit.sources.interface import Loaded
 from kit.stages import Stages
 from kit.types import Artifact, Entry, Graphs, Interpretation, Model, Parity, Spec, Target, Verification
@@ -67,13 +69,18 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What stands at ``entry.path`` now (``entry.changed`` tells whether it is new), and what is known of it."""
+    """What stands at ``entry.path`` now (``entry.changed`` tells whether it is new), and what is known of it.
+
+    ``quality`` is what was measured of lower precisions, if any was asked for, and ``page`` where people read it.
+    """
 
     entry: Entry
     manifest: Manifest
     parity: tuple[Parity, ...]
     report: Path
     seconds: float
+    quality: Quality | None = None
+    page: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,11 +117,12 @@ def _generate(spec: Spec, options: Options, progress: Progress, start: float) ->
         Standby(repository.staging_root(work), plan.stages.progress.note, _backends(plan)) as standby,
     ):
         graphs = _convert(plan, _load(plan, repository.scratch_folder(work), standby))
-        artifacts = _build(plan, graphs)
-        content = _render(plan, graphs, artifacts)
-        draft = _draft(plan, graphs, artifacts, content)
+        lowerings, quality, page = _lower(plan, graphs, work)
+        files = artifacts.apart({name: made.artifact for name, made in lowerings.items()})
+        content = _render(plan, graphs, lowerings, files)
+        draft = _draft(plan, graphs, lowerings, files, content)
         entry = repository.stage(work, draft, plan.published, content)
-        parity, seen = _prove(plan, graphs, artifacts, content, entry, standby)
+        parity, seen = _prove(plan, graphs, files, content, entry, standby)
         evidence = _with_evidence(draft, manifest.summarize(parity), seen)
         finished = repository.complete(evidence, plan.published, content)
         entry = _publish(plan, entry, finished)
@@ -122,7 +130,9 @@ def _generate(spec: Spec, options: Options, progress: Progress, start: float) ->
             finished = plan.published.manifest  # that may have been verified when this run was told not to
         seconds = time.perf_counter() - start
         written = report.write(options.output, work, finished, parity, plan.stages.times, seconds)
-    return Result(entry=entry, manifest=finished, parity=parity, report=written, seconds=seconds)
+    return Result(
+        entry=entry, manifest=finished, parity=parity, report=written, seconds=seconds, quality=quality, page=page
+    )
 
 
 def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
@@ -201,66 +211,52 @@ def _convert(plan: _Plan, loaded: Loaded) -> Graphs:
     )
 
 
-def _build(plan: _Plan, graphs: Graphs) -> Mapping[str, Artifact]:
-    """Make the file that Triton loads for each target, in the target's precision."""
-    return {target.name: _build_one(plan, graphs, target) for target in plan.targets}
+def _lower(plan: _Plan, graphs: Graphs, folder: Path) -> tuple[Mapping[str, Lowering], Quality | None, Path | None]:
+    """Give each target the lowest precision that was asked for and is proved, and write the quality report.
 
-
-def _build_one(plan: _Plan, graphs: Graphs, target: Target) -> Artifact:
-    served, meaning = graphs.served, graphs.meaning
-    level, runtime = precision.get(_precision_of(plan.spec, target)), runtimes.choose(target, plan.spec.runtime)
-    ask = Ask(model=served, meaning=meaning, target=target, backend=runtime.name)
-    key = Key(stage=f"precision {level.name}", inputs=(served.digest,), tools=level.tools)
-    precise = plan.stages.quietly(key, Lowered, lambda folder: level.apply(ask, folder)).model
-    key = Key(
-        stage=f"build {runtime.name}", inputs=(precise.digest,), parameters=targets.used_facts(target, runtime.name),
-        tools=runtime.tools,
-    )  # fmt: skip
-
-    def build(folder: Path) -> Artifact:
-        environments.prepare(runtime.tools, plan.stages.progress.note)
-        return runtime.build(precise, target, folder)
-
-    artifact = plan.stages.quietly(key, Artifact, build)
-    if artifact.portable.digest != precise.digest and artifact.engine is None:
-        _check_built(plan, graphs, precise, runtime, target)
-    return artifact
-
-
-def _check_built(plan: _Plan, graphs: Graphs, precise: Model, runtime: Runtime, target: Target) -> None:
-    """Hold what was built in another format against the graph that it was built of."""
-    sizes = inputs.batch_sizes(precise.signature, 2)
-    recipe = Recipe(signature=precise.signature, count=max(sizes), images=plan.images)
-
-    def work(folder: Path) -> Built:
-        from kit import built
-
-        return built.check(graphs, precise, runtime, target, recipe.make(), sizes, folder)
-
-    key = Key(
-        stage=runtime.name, inputs=(precise.digest, graphs.network.digest, recipe.digest()),
-        parameters=(graphs.meaning, sizes, targets.used_facts(target, runtime.name)),
-        tools=(*runtime.tools, "onnxruntime", "numpy"),
-    )  # fmt: skip
-    plan.stages.cached(key, Built, work, lambda found: summary.built(found, runtime.title))
+    Raises ``AccuracyError`` where the only one that was asked for does not hold.
+    """
+    spec = plan.spec
+    wanted = {target.name: _precision_of(spec, target) for target in plan.targets}
+    pictures = lowering.pictures(spec, graphs, wanted.values(), plan.stages)
+    bench = Bench(spec=spec, graphs=graphs, pictures=pictures, stages=plan.stages)
+    made = {target.name: lowering.choose(bench, target, wanted[target.name]) for target in plan.targets}
+    quality = page = None
+    if pictures is not None:
+        quality = appraisal.quality(bench, made, wanted)
+        written = writing.write(quality, plan.options.output, folder)
+        page = None if written is None else written.html
+        lowering.require_held(made, page)
+    for target in plan.targets:
+        chosen = made[target.name]
+        runtime = runtimes.choose(target, spec.runtime)
+        artifacts.check(chosen.artifact, chosen.model, graphs, target, runtime, plan.images, plan.stages)
+    return made, quality, page
 
 
 def _backends(plan: _Plan) -> tuple[str, ...]:
     return tuple(runtimes.choose(target, plan.spec.runtime).name for target in plan.targets)
 
 
-def _render(plan: _Plan, graphs: Graphs, artifacts: Mapping[str, Artifact]) -> Content:
+def _render(plan: _Plan, graphs: Graphs, lowerings: Mapping[str, Lowering], files: Mapping[str, Artifact]) -> Content:
     """Write every text of the model's folder but the manifest."""
     names = labels.find(plan.spec.labels, graphs.network, graphs.meaning)
     texts = {
-        f"configs/{target.name}.pbtxt": _config(plan, graphs, target, artifacts[target.name], labelled=bool(names))
+        f"configs/{target.name}.pbtxt": _config(
+            _with_precision(plan, lowerings[target.name]), graphs, target, files[target.name], labelled=bool(names)
+        )
         for target in plan.targets
     }
     texts["config.pbtxt"] = texts[f"configs/{plan.targets[0].name}.pbtxt"]
     if names:
         texts["labels.txt"] = "".join(f"{name}\n" for name in names)
-    different = {a.filename: a for a in artifacts.values()}
+    different = {a.filename: a for a in files.values()}
     return Content(texts=texts, artifacts=tuple(different.values()), keep=plan.options.keep)
+
+
+def _with_precision(plan: _Plan, made: Lowering) -> _Plan:
+    """Return the plan as if the precision that a target got had been asked for."""
+    return replace(plan, spec=replace(plan.spec, precision=made.chosen.precision))
 
 
 def _config(plan: _Plan, graphs: Graphs, target: Target, artifact: Artifact, *, labelled: bool) -> str:
@@ -281,10 +277,16 @@ def _config(plan: _Plan, graphs: Graphs, target: Target, artifact: Artifact, *, 
     )
 
 
-def _draft(plan: _Plan, graphs: Graphs, artifacts: Mapping[str, Artifact], content: Content) -> Manifest:
+def _draft(
+    plan: _Plan,
+    graphs: Graphs,
+    lowerings: Mapping[str, Lowering],
+    files: Mapping[str, Artifact],
+    content: Content,
+) -> Manifest:
     """Return the manifest without what is still to be seen: parity and verification."""
     source = sources.resolve(plan.spec.source)
-    levels = {t.name: precision.get(_precision_of(plan.spec, t)) for t in plan.targets}
+    levels = {name: precision.get(made.chosen.precision) for name, made in lowerings.items()}
     builders = [runtimes.choose(t, plan.spec.runtime) for t in plan.targets]
     used = (*(tool for p in levels.values() for tool in p.tools), *(tool for r in builders for tool in r.tools))
     tools = sorted({"onnxsim", *_GRAPH_TOOLS, *source.tools, *used})
@@ -306,10 +308,11 @@ def _draft(plan: _Plan, graphs: Graphs, artifacts: Mapping[str, Artifact], conte
         targets={
             t.name: TargetRecord(
                 config=f"configs/{t.name}.pbtxt",
-                backend=artifacts[t.name].backend,
+                backend=files[t.name].backend,
                 precision=levels[t.name].name,
-                facts=targets.used_facts(t, artifacts[t.name].backend),
+                facts=targets.used_facts(t, files[t.name].backend),
                 verification=unseen,
+                accuracy=appraisal.record(lowerings[t.name]),
             )
             for t in plan.targets
         },
@@ -319,14 +322,14 @@ def _draft(plan: _Plan, graphs: Graphs, artifacts: Mapping[str, Artifact], conte
 def _prove(
     plan: _Plan,
     graphs: Graphs,
-    artifacts: Mapping[str, Artifact],
+    files: Mapping[str, Artifact],
     content: Content,
     entry: Entry,
     standby: Standby,
 ) -> tuple[tuple[Parity, ...], Mapping[str, Verification]]:
     """Compare every stage with the one before, while a real Triton loads what is staged."""
     candidates = tuple(
-        _candidate(plan, t, artifacts[t.name], content.texts[f"configs/{t.name}.pbtxt"]) for t in plan.targets
+        _candidate(plan, t, files[t.name], content.texts[f"configs/{t.name}.pbtxt"]) for t in plan.targets
     )
     largest = max(1, *(c.max_batch_size for c in candidates))
     recipe = Recipe(signature=graphs.served.signature, count=largest, images=plan.images)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from kit.cli import _quality
 from kit.cli._text import printable
 from kit.pipeline import Result
 
@@ -81,4 +82,7 @@ def result_lines(result: Result) -> Iterator[Text]:
         line.append(f"{WORDS[seen.level]:15s}", style=MARK[seen.level])
         line.append(f" {seen.reason or seen.server or ''}", style="dim")
         yield line
+    if result.quality is not None:
+        yield Text()
+        yield from _quality.lines(result.quality, result.page)
     yield Text(f"\nserve it:  kit serve {shlex.quote(str(entry.path.parent))}", style="dim")
