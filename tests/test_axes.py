@@ -74,7 +74,7 @@ class Half:
     """Changes nothing, either."""
 
     name = "half"
-    bits = 16
+    bits = 32
     calibrated = False
     tools = ("onnx",)
 
