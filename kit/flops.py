@@ -73,15 +73,12 @@ def _fixed(model: onnx.ModelProto, inputs: Shapes) -> onnx.ModelProto:
 
 def _folded(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with all that depends on shapes alone computed, where onnxsim can."""
-    import contextlib
-    import io
-
     import onnxsim
 
     import kit.graph
 
     try:
-        with contextlib.redirect_stdout(io.StringIO()), quiet.native_output():
+        with quiet.silenced():
             simpler: onnx.ModelProto = onnxsim.simplify(proto, check_n=0)[0]
     except kit.graph.onnx_failures():
         return proto

@@ -1,35 +1,66 @@
-"""What native libraries print past Python's own streams, kept off the terminal and out of ``--json``."""
+"""What libraries print, kept off the terminal and out of ``--json``."""
 
 from __future__ import annotations
 
 import ctypes
+import io
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TextIO
 
-_STREAMS = (1, 2)
+from kit.signals import deferred
+
+_DESCRIPTORS = (1, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Before:
+    """Where output went. ``descriptors`` are those that are elsewhere now, with a copy of what they were."""
+
+    stdout: TextIO
+    stderr: TextIO
+    descriptors: dict[int, int] = field(default_factory=dict)
 
 
 @contextmanager
-def native_output() -> Iterator[None]:
-    """Send what is written to descriptors 1 and 2 nowhere while the block lasts; Python's own streams too.
+def silenced() -> Iterator[None]:
+    """Send what is printed nowhere while the block lasts: to Python's streams, and past them to descriptors 1 and 2.
 
-    onnxsim reports there, in the colours of its ONNX Runtime, what it then raises or does without. The descriptors
-    are the process's: use it around native calls only, and not in two threads at once.
+    onnxsim reports there, in the colours of its ONNX Runtime, what it then raises or does without. Streams and
+    descriptors are the process's: use it around the calls of a library only, and not in two threads at once.
     """
-    kept = {}
-    nothing = os.open(os.devnull, os.O_WRONLY)
+    before = _Before(stdout=sys.stdout, stderr=sys.stderr)
     try:
-        for stream in _STREAMS:
-            with suppress(OSError):  # one that was closed by whoever started us
-                kept[stream] = os.dup(stream)
-                os.dup2(nothing, stream)
+        with deferred():  # Ctrl-C has something to say, and finds the way to the terminal closed or open, not between
+            _silence(before)
         yield
     finally:
         try:
-            ctypes.CDLL(None).fflush(None)  # what C still holds is theirs too
-        finally:  # also where Ctrl-C came just now: it has something to say
-            for stream, before in kept.items():
-                os.dup2(before, stream)
-                os.close(before)
-            os.close(nothing)
+            with deferred():
+                _put_back(before)
+        finally:
+            _put_back(before)  # where Ctrl-C came just before it was held back
+
+
+def _silence(before: _Before) -> None:
+    sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in _DESCRIPTORS:
+        with suppress(OSError):  # one that was closed by whoever started us
+            before.descriptors[descriptor] = os.dup(descriptor)
+            os.dup2(nothing, descriptor)
+    os.close(nothing)
+
+
+def _put_back(before: _Before) -> None:
+    """Undo ``_silence``; what is undone already stays so."""
+    sys.stdout, sys.stderr = before.stdout, before.stderr
+    if before.descriptors:
+        ctypes.CDLL(None).fflush(None)  # what C still holds is the library's too
+    while before.descriptors:
+        descriptor, copy = before.descriptors.popitem()
+        os.dup2(copy, descriptor)
+        os.close(copy)

@@ -23,11 +23,23 @@ def deferred() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    before: list[Any] = [signal.signal(number, lambda which, _: came.append(which)) for number in NUMBERS]
+    before: dict[int, Any] = {}
     try:
+        for number in NUMBERS:
+            before[number] = signal.getsignal(number)
+            if before[number] is not None:  # one that was not set by Python could not be put back
+                signal.signal(number, lambda which, _: came.append(which))
         yield
     finally:
-        for number, handler in zip(NUMBERS, before, strict=True):
-            signal.signal(number, handler)
+        try:
+            _put_back(before)
+        finally:
+            _put_back(before)  # all of them, where a signal came when one was in its place again
         if came:
             signal.raise_signal(came[-1])
+
+
+def _put_back(before: dict[int, Any]) -> None:
+    for number, handler in before.items():
+        if handler is not None:
+            signal.signal(number, handler)

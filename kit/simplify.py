@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
@@ -50,7 +48,7 @@ def _simplified(model: Model, folder: Path) -> Model:
     import kit.graph
 
     proto = onnx.load(str(model.path))
-    with contextlib.redirect_stdout(io.StringIO()), quiet.native_output():  # it prints its progress
+    with quiet.silenced():  # it prints its progress
         simpler, _ = onnxsim.simplify(proto, check_n=0)  # see `check`
     kit.graph.strip(simpler)
     onnx.checker.check_model(simpler, full_check=True)

@@ -97,6 +97,7 @@ def run(arguments: list[str] | None = None) -> int:
             sys.stdout.flush()  # what cannot be written is told here, and not by Python while it ends
         except BaseException as error:  # noqa: BLE001 (a library whose import was interrupted raises anything)
             number = came(error)
+            _let_go(error)
             return _told(error) if number is None else _interrupted(number)
         return result if isinstance(result, int) else 0
 
@@ -110,6 +111,14 @@ def _call(arguments: list[str] | None) -> object:
             return cli.invoke(context)
     except click.exceptions.Exit as done:  # --help and --version
         return done.exit_code
+
+
+def _let_go(error: BaseException) -> None:
+    """End the ``with`` blocks that Ctrl-C cut short between their manager and Python: output may go nowhere there."""
+    if isinstance(error, KeyboardInterrupt):
+        import traceback
+
+        traceback.clear_frames(error.__traceback__)
 
 
 def _is_told(error: BaseException) -> bool:

@@ -12,13 +12,13 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import ExportError, KitError, MissingExtraError, SourceImportError, UsageError
-from kit.quiet import native_output
+from kit.quiet import silenced
 from kit.sources.interface import Arrays, Live, Reference
 from kit.types import Model
 
@@ -213,10 +213,10 @@ def quiet() -> Iterator[list[warnings.WarningMessage]]:
     """
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
-    with warnings.catch_warnings(record=True) as told, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+    with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
-            with native_output():
+            with silenced():
                 yield told
         finally:
             logging.disable(disabled)

@@ -18,6 +18,7 @@ import pytest
 import kit.cli
 from cli.conftest import Kit
 from kit.errors import NotWritableError
+from kit.quiet import silenced
 
 TOLD = "kit: interrupted; what stood in the output folder still stands\n"
 
@@ -71,6 +72,19 @@ def test_python_cannot_drop_it(kit_command: Kit, monkeypatch: pytest.MonkeyPatch
         Deleted()
         time.sleep(2)
         pytest.fail("went on after Ctrl-C")
+
+    monkeypatch.setattr("kit.cache.usage", work)
+    outcome = kit_command("cache")
+    assert (outcome.code, outcome.out, outcome.err) == (130, "", TOLD)
+
+
+def test_it_is_told_where_it_came_between_a_block_and_python(kit_command: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Just then nobody has been told to put the streams back."""
+
+    def work() -> None:
+        block = silenced()
+        block.__enter__()
+        os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr("kit.cache.usage", work)
     outcome = kit_command("cache")
