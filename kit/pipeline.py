@@ -30,6 +30,7 @@ from kit import (
     targets,
     tasks,
     verify,
+    workspace,
 )
 from kit.cache import Cache, Key, tool_version
 from kit.errors import UsageError
@@ -113,10 +114,10 @@ def _generate(spec: Spec, options: Options, progress: Progress, start: float) ->
     plan = _prepare(spec, options, progress)
     with (
         plan.stages.cache.in_use(),
-        repository.workspace(options.output) as work,
-        Standby(repository.staging_root(work), plan.stages.progress.note, _backends(plan)) as standby,
+        workspace.opened(options.output) as work,
+        Standby(workspace.staging_root(work), plan.stages.progress.note, _backends(plan)) as standby,
     ):
-        graphs = _convert(plan, _load(plan, repository.scratch_folder(work), standby))
+        graphs = _convert(plan, _load(plan, workspace.scratch_folder(work), standby))
         lowerings, quality, page = _lower(plan, graphs, work)
         files = artifacts.apart({name: made.artifact for name, made in lowerings.items()})
         content = _render(plan, graphs, lowerings, files)

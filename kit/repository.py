@@ -1,23 +1,18 @@
 """The versioned repository on disk: stage beside it, then publish in one step.
 
-A model's folder is built whole in a hidden workspace beside the repository (same file system) and then
-exchanged with the published one. Whatever is killed when: the old folder stands, or the new one. The
-workspace of a killed run is swept by the next.
+A model's folder is built whole in a workspace (``kit.workspace``) and then exchanged with the published one. Whatever
+is killed when: the old folder stands, or the new one.
 """
 
 from __future__ import annotations
 
-import atexit
-import fcntl
 import os
 import shutil
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kit import contents, disk, manifest
+from kit import contents, disk, manifest, workspace
 from kit.cache import file_digest
 from kit.errors import (
     BadRepositoryError,
@@ -31,7 +26,6 @@ from kit.manifest import Manifest
 from kit.types import Artifact, Entry, StoredFile
 
 _PREVIOUS = "previous-"
-_STAGING = "staging-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,63 +129,12 @@ def complete(draft: Manifest, published: Published, content: Content) -> Manifes
     return replace(draft, files=contents.in_order(files), versions=dict(sorted(versions.items(), key=_number)))
 
 
-@contextmanager
-def workspace(output: Path) -> Iterator[Path]:
-    """Yield an empty folder on the repository's file system, deleted at the end; sweep those of killed runs.
-
-    An interruption can come between any two lines, those that clean up included: what it made them skip is done
-    when the process ends. Raises ``NotWritableError`` and ``DiskFullError``.
-    """
-    staging = _Staging(_workspace_root(output))
-    atexit.register(staging.leave)
-    try:
-        with disk.translated(output):
-            staging.claim()
-        yield staging.folder
-    finally:
-        staging.leave()
-        atexit.unregister(staging.leave)
-
-
-class _Staging:
-    """A locked folder in ``root``, and the folders above it that did not exist before."""
-
-    def __init__(self, root: Path) -> None:
-        self.folder = root / f"{_STAGING}{uuid.uuid4().hex}"
-        self._made = [root, *(p for p in root.parents if not p.exists())]
-        self._lock: int | None = None
-        self._owner = os.getpid()
-
-    def claim(self) -> None:
-        """Make the folder and lock it; sweep the staging of killed runs. Raises ``OSError``."""
-        root = self.folder.parent
-        while self._lock is None:
-            root.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError), disk.locked(root):  # a run that ended just now may have removed the root
-                _sweep(root)
-                self.folder.mkdir(mode=0o700)
-                self._lock = os.open(self.folder, os.O_RDONLY)
-                fcntl.flock(self._lock, fcntl.LOCK_EX)
-
-    def leave(self) -> None:
-        """Delete what was made; a second call finishes what an interrupted one left. Not for a forked child."""
-        if os.getpid() != self._owner:
-            return
-        shutil.rmtree(self.folder, ignore_errors=True)
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            os.close(lock)
-        with suppress(OSError):  # another run's staging is in it, or the repository
-            for empty in self._made:
-                empty.rmdir()
-
-
 def stage(folder: Path, draft: Manifest, published: Published, content: Content) -> Entry:
-    """Write a model's whole folder into the workspace ``folder``; return it in ``staging_root(folder)``.
+    """Write a model's whole folder into the workspace ``folder``; return it in ``workspace.staging_root(folder)``.
 
     A server that looks there sees it whole or not at all. Raises ``NotWritableError`` and ``DiskFullError``.
     """
-    model, place = folder / "partial", staging_root(folder) / draft.name
+    model, place = folder / "partial", workspace.staging_root(folder) / draft.name
     with disk.translated(published.path.parent):
         model.mkdir()
         try:
@@ -211,22 +154,6 @@ def stage(folder: Path, draft: Manifest, published: Published, content: Content)
         write_manifest(model, complete(draft, published, content))
         model.rename(place)
     return Entry(name=draft.name, path=place, version=draft.version, changed=True)
-
-
-def staging_root(folder: Path) -> Path:
-    """Return the repository inside a workspace, made if need be: empty, or with one staged model in it."""
-    root = folder / "repository"
-    with disk.translated(folder):
-        root.mkdir(exist_ok=True)
-    return root
-
-
-def scratch_folder(folder: Path) -> Path:
-    """Make a folder inside a workspace for what nobody keeps: it is swept with the workspace after a kill."""
-    scratch = folder / "scratch"
-    with disk.translated(folder):
-        scratch.mkdir()
-    return scratch
 
 
 def write_manifest(model: Path, finished: Manifest) -> None:
@@ -323,33 +250,9 @@ def _require_same(live: Path, published: Published) -> None:
         raise RepositoryBusyError(f"another run published {live.name} meanwhile; run this one again")
 
 
-def _workspace_root(output: Path) -> Path:
-    """Return the place for staging: beside the repository, or in it where only that is on the same file system."""
-    resolved = output.resolve()
-    beside = resolved.parent / f".{resolved.name}.kit"
-    if resolved.exists() and (
-        resolved.parent.stat().st_dev != resolved.stat().st_dev or not os.access(resolved.parent, os.W_OK)
-    ):
-        return resolved / ".kit"
-    return beside
-
-
-def _sweep(root: Path) -> None:
-    """Delete the staging of killed runs: a living run holds a lock on its own."""
-    for folder in root.glob(f"{_STAGING}*"):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(descriptor)
-
-
 def _replace_in_two_steps(new: Path, live: Path) -> None:
     """Publish where folders cannot be exchanged; a kill between the steps is mended by ``_recover``."""
-    aside = _workspace_root(live.parent) / f"{_PREVIOUS}{live.name}"  # not in the staging folder: that is swept
+    aside = workspace.root(live.parent) / f"{_PREVIOUS}{live.name}"  # not in the staging folder: that is swept
     shutil.rmtree(aside, ignore_errors=True)
     live.rename(aside)
     try:
@@ -364,7 +267,7 @@ def _recover(output: Path) -> None:
     """Put back what a run that was killed between two renames had moved aside."""
     if not output.exists():
         return
-    root = _workspace_root(output)
+    root = workspace.root(output)
     if not any(root.glob(f"{_PREVIOUS}*")):
         return
     with disk.translated(output), disk.locked(output):  # or a run that is between the two just now

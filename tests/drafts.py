@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from kit import manifest, repository
+from kit import manifest, repository, workspace
 from kit.manifest import Manifest, Origin, TargetRecord
 from kit.repository import Content
 from kit.types import Artifact, DataType, Entry, Interpretation, Signature, Tensor, Verification
@@ -66,7 +66,7 @@ def publish(output: Path, weights: str, *, text: str = "config", name: str = "mo
         artifacts=(made,),
         keep=keep,
     )
-    with repository.workspace(output) as work:
+    with workspace.opened(output) as work:
         finished = draft(name, repository.next_version(published, content.artifacts))
         entry = repository.stage(work, finished, published, content)
         repository.write_manifest(entry.path, repository.complete(finished, published, content))

@@ -29,7 +29,7 @@ LAYERS = (
     ("kit.batching", "kit.built", "kit.compare", "kit.config", "kit.contract", "kit.lacking", "kit.manifest",
      "kit.normalization", "kit.pictures", "kit.render", "kit.simplify", "kit.spec", "kit.stages"),
     ("kit.appraisal", "kit.artifacts", "kit.blame", "kit.contents", "kit.fallback", "kit.inspection", "kit.loading",
-     "kit.lowering", "kit.recognise", "kit.report", "kit.repository", "kit.summary", "kit.verify"),
+     "kit.lowering", "kit.recognise", "kit.report", "kit.repository", "kit.summary", "kit.verify", "kit.workspace"),
     ("kit.building", "kit.pipeline"),
     ("kit.batch", "kit.jobs", "kit.worker"),
     ("kit.initial", "kit.specfile"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import drafts
 import pytest
 
-from kit import disk, repository
+from kit import disk, repository, workspace
 from kit.errors import BadRepositoryError, RepositoryBusyError, StageError
 from kit.repository import Content
 
@@ -26,7 +26,7 @@ def stage(place: Path, weights: str, *, meanwhile: str | None = None) -> None:
     """Publish ``weights``; another run publishes ``meanwhile`` between the look at the place and the publishing."""
     published = repository.survey(place, "model", alongside=False, discard_edits=False)
     content = Content(texts={"config.pbtxt": "x"}, artifacts=(drafts.artifact(place.parent, weights),), keep=1)
-    with repository.workspace(place) as work:
+    with workspace.opened(place) as work:
         draft = drafts.draft("model", repository.next_version(published, content.artifacts))
         entry = repository.stage(work, draft, published, content)
         if meanwhile is not None:
@@ -83,9 +83,9 @@ class TestTwoRuns:
         assert drafts.version_of(place / "model") == 2
 
     def test_the_staging_of_a_living_run_is_not_swept(self, place: Path) -> None:
-        with repository.workspace(place) as mine:
+        with workspace.opened(place) as mine:
             (mine / "file").write_text("mine")
-            with repository.workspace(place) as theirs:
+            with workspace.opened(place) as theirs:
                 assert theirs != mine
             assert (mine / "file").read_text() == "mine"
         assert sorted(p.name for p in place.parent.iterdir()) == []
@@ -97,7 +97,7 @@ class TestStaging:
         made.path.write_text("others!")
         published = repository.survey(place, "model", alongside=False, discard_edits=False)
         content = Content(texts={}, artifacts=(made,), keep=1)
-        with repository.workspace(place) as work, pytest.raises(StageError, match="kit cache --clear"):
+        with workspace.opened(place) as work, pytest.raises(StageError, match="kit cache --clear"):
             repository.stage(work, drafts.draft("model", 1), published, content)
         assert not place.exists()
 
@@ -170,5 +170,5 @@ def test_versions_that_vanish_while_they_are_taken_over_are_told(place: Path, we
     shutil.rmtree(place)
     content = Content(texts={}, artifacts=(drafts.artifact(place.parent, weights),), keep=1)
     draft = drafts.draft("model", repository.next_version(published, content.artifacts))
-    with repository.workspace(place) as work, pytest.raises(RepositoryBusyError, match="vanished meanwhile"):
+    with workspace.opened(place) as work, pytest.raises(RepositoryBusyError, match="vanished meanwhile"):
         repository.stage(work, draft, published, content)

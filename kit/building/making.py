@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from kit import disk, inputs, paths, repository
+from kit import disk, inputs, paths, workspace
 from kit.building import placing
 from kit.building.tasks import Asked, Task
 from kit.cache import file_digest
@@ -48,8 +48,8 @@ def make(task: Task, asked: Asked, progress: Progress | None = None) -> Made:
         progress.done("build", f"{task.plan} is current", time.perf_counter() - start, cached=True)
         return Made(plan=task.plan, made=standing, new=False)
     builder = builders.choose(task.recipe, asked.builder)
-    with repository.workspace(task.published.path.parent) as work:
-        files = _files(task, asked, repository.scratch_folder(work))
+    with workspace.opened(task.published.path.parent) as work:
+        files = _files(task, asked, workspace.scratch_folder(work))
         samples = _samples(task.recipe, asked)
         with progress.working(f"build {task.recipe.model}: minutes"):
             built = builder.build(task.recipe, files, samples)

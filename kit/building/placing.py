@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from kit import config, contents, disk, repository
+from kit import config, contents, disk, repository, workspace
 from kit.building.tasks import Task
 from kit.cache import file_digest
 from kit.engines import provenance
@@ -24,7 +24,7 @@ def put(work: Path, task: Task, plan: Path, made: Provenance) -> None:
     published = task.published
     known = published.manifest
     assert known is not None
-    staged = repository.staging_root(work) / known.name
+    staged = workspace.staging_root(work) / known.name
     with disk.translated(published.path.parent):
         _copy(published.path, staged, kept=set(known.files))
         version = staged / str(task.recipe.version)

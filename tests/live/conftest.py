@@ -133,6 +133,31 @@ def openvino_bench(embedded_server_runs: None, tmp_path_factory: pytest.TempPath
     yield from _bench(tmp_path_factory.mktemp("repository"), backends=("openvino",))
 
 
+Both = Callable[[str, str, Any], tuple[dict[str, Any], dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def both(embedded_server_runs: None, repository: Path) -> Iterator[Both]:
+    """Serve the module's own ``repository``; give what ONNX Runtime and the server answer to frames."""
+    import tritonclient.grpc as grpc
+
+    from kit import compare
+
+    with (
+        embedded.running(ServerOptions(repository=repository)) as server,
+        grpc.InferenceServerClient(server.grpc_url) as client,
+    ):
+
+        def answers(model: str, tensor: str, frames: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+            given = grpc.InferInput(tensor, frames.shape, "UINT8")
+            given.set_data_from_numpy(frames)
+            answer = client.infer(model, [given], client_timeout=30)
+            got = {output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs}
+            return compare.runner(repository / model / "1" / "model.onnx")({tensor: frames}), got
+
+        yield answers
+
+
 def _bench(repository: Path, *, backends: tuple[str, ...] = (), auto_complete: bool = False) -> Iterator[Bench]:
     import tritonclient.grpc as grpc
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import models
 import networks
@@ -14,9 +12,8 @@ import onnx
 import pytest
 
 import kit.cli
-from kit import compare
-from kit.server import embedded
-from kit.server.interface import ServerOptions
+
+from .conftest import Both
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("embedded_server_runs")]
 
@@ -45,30 +42,13 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "repository"
 
 
-@pytest.fixture(scope="module")
-def client(embedded_server_runs: None, repository: Path) -> Iterator[Any]:
-    import tritonclient.grpc as grpc
-
-    with embedded.running(ServerOptions(repository=repository)) as server:
-        made = grpc.InferenceServerClient(server.grpc_url)
-        try:
-            yield made
-        finally:
-            made.close()
-
-
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_real_server_answers_what_the_graph_does(name: str, repository: Path, client: Any) -> None:
-    import tritonclient.grpc as grpc
-
+def test_a_real_server_answers_what_the_graph_does(name: str, repository: Path, both: Both) -> None:
     frames = np.random.default_rng(4).integers(0, 256, (1, networks.HEIGHT, networks.WIDTH, 3), dtype=np.uint8)
-    given = grpc.InferInput("images", frames.shape, "UINT8")
-    given.set_data_from_numpy(frames)
-    answer = client.infer(name, [given], client_timeout=30)
-    expected = compare.runner(repository / name / "1" / "model.onnx")({"images": frames})
-    assert {o.name for o in answer.get_response().outputs} == set(expected)
+    expected, got = both(name, "images", frames)
+    assert set(got) == set(expected)
     for output, value in expected.items():
-        np.testing.assert_allclose(answer.as_numpy(output), value, rtol=1e-4, atol=1e-4, err_msg=output)
+        np.testing.assert_allclose(got[output], value, rtol=1e-4, atol=1e-4, err_msg=output)
     assert expected["num"][0, 0] > 0
     shapes = {"boxes": (20, 4), "scores": (20,), "classes": (20,), "num": (1,), **MORE.get(name, {})}
     assert {output: value.shape[1:] for output, value in expected.items()} == shapes

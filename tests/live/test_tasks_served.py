@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from models import node
 
 import kit.cli
 from kit import compare
-from kit.server import embedded
-from kit.server.interface import ServerOptions
+
+from .conftest import Both
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("embedded_server_runs")]
 
@@ -119,32 +118,15 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "repository"
 
 
-@pytest.fixture(scope="module")
-def client(embedded_server_runs: None, repository: Path) -> Iterator[Any]:
-    import tritonclient.grpc as grpc
-
-    with embedded.running(ServerOptions(repository=repository)) as server:
-        made = grpc.InferenceServerClient(server.grpc_url)
-        try:
-            yield made
-        finally:
-            made.close()
-
-
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_real_server_answers_what_the_graph_does(name: str, repository: Path, client: Any) -> None:
-    import tritonclient.grpc as grpc
-
+def test_a_real_server_answers_what_the_graph_does(name: str, repository: Path, both: Both) -> None:
     manifest = json.loads((repository / name / "manifest.json").read_text())
     (taken,) = manifest["signature"]["inputs"]
     frames = np.random.default_rng(4).integers(0, 256, (2, *SIDE, 3), dtype=np.uint8)
-    given = grpc.InferInput(taken["name"], frames.shape, "UINT8")
-    given.set_data_from_numpy(frames)
-    answer = client.infer(name, [given], client_timeout=30)
-    expected = compare.runner(repository / name / "1" / "model.onnx")({taken["name"]: frames})
+    expected, answers = both(name, taken["name"], frames)
     assert {output: value.shape[1:] for output, value in expected.items()} == SOURCES[name][2]
     for output, value in expected.items():
-        got = answer.as_numpy(output)
+        got = answers[output]
         assert got.dtype == value.dtype
         assert not compare.exceeds(compare.difference(output, value, got), compare.TOLERANCE)
         if output in ("scores", "probabilities") and name != "labels":
