@@ -11,6 +11,7 @@ from kit import (
     __version__,
     appraisal,
     artifacts,
+    calibration,
     contract,
     heads,
     inputs,
@@ -156,7 +157,7 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
         raise UsageError(
             f"{spec.source} has its weights inside; --weights is for package.module:callable and timm:NAME"
         )
-    folder = spec.validation or spec.calibration
+    pictures = spec.validation or spec.calibration
     cache = Cache(fresh=not options.use_cache)
     cache.sweep()
     return _Plan(
@@ -167,7 +168,7 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
             options.output, spec.name, alongside=options.alongside, discard_edits=options.discard_edits
         ),
         stages=Stages(cache=cache, progress=progress),
-        images=inputs.images_in(folder) if folder else (),
+        images=calibration.images(pictures) if pictures else (),
     )
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kit import inputs
 from kit.calibration import listing, survey
 from kit.calibration.choosing import ENOUGH, LEAST, MOST, USUAL, choose
 from kit.calibration.manifest import read, require_replaceable, write
 from kit.calibration.sets import CalibrationSet, Choice, Coverage
+from kit.errors import InputsError
 from kit.types import Picture
 
 __all__ = ["ENOUGH", "LEAST", "MOST", "USUAL", "CalibrationSet", "Choice", "Coverage", "choose", "images", "pictures",
@@ -31,7 +33,17 @@ def pictures(source: Path) -> tuple[Picture, ...]:
 
 
 def images(source: Path) -> tuple[Path, ...]:
-    """Return the image files of a source, sorted; none of a video. Raises ``CalibrationError``."""
+    """Return the image files of a set of pictures, sorted: those that answers are compared on. None of a video.
+
+    Raises ``InputsError`` where it holds nothing, ``CalibrationError`` where it is a set in which something is wrong.
+    """
+    if source.suffix.lower() not in listing.SET_SUFFIXES:
+        try:
+            return inputs.images_in(source)
+        except InputsError:
+            if listing.has_videos(source):
+                return ()
+            raise
     found = listing.of(source)
     if found.manifest is not None:
         return tuple(sorted({p.path for p in read(found.manifest).pictures if p.frame is None}))

@@ -17,6 +17,8 @@ from kit.errors import CalibrationError
 from kit.inputs import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv"})
+SET_SUFFIXES = VIDEO_SUFFIXES | {".json"}
+"""Of files that hold pictures and are none."""
 MANIFEST_FORMAT = "triton-edge-kit calibration 1"
 _COCO_PLACES = (".", "annotations")
 _WANTED = "give a folder of images or videos, a COCO set, a video, or the calibration.json of an earlier choice"
@@ -65,6 +67,11 @@ def of(source: Path) -> Listing:
     if kind in IMAGE_SUFFIXES:
         raise CalibrationError(f"{source} is one image; {_WANTED}")
     raise CalibrationError(f"{source} is a file of no kind that holds pictures; {_WANTED}")
+
+
+def has_videos(folder: Path) -> bool:
+    """Tell whether a video lies below a folder."""
+    return any(Path(file).suffix.lower() in VIDEO_SUFFIXES for _, _, files in os.walk(folder) for file in files)
 
 
 def _folder(folder: Path) -> Listing:

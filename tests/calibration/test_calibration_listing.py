@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 import scenery
 
+from kit import calibration, inputs
 from kit.calibration import listing
-from kit.errors import CalibrationError
+from kit.errors import CalibrationError, InputsError
 
 
 def refused(source: Path, *, match: str) -> None:
@@ -121,3 +123,24 @@ class TestOtherFiles:
     def test_a_link_to_itself(self, tmp_path: Path) -> None:
         (tmp_path / "round").symlink_to(tmp_path / "round")
         refused(tmp_path / "round", match="round cannot be read: Too many levels of symbolic links; give a folder")
+
+
+class TestImages:
+    """What answers are compared on: images of any set; frames of a video are not taken out for that."""
+
+    def test_of_a_folder_are_as_ever(self, scenes: Path) -> None:
+        assert calibration.images(scenes) == inputs.images_in(scenes)
+
+    def test_of_a_coco_file_are_those_it_names(self, scenes: Path, tmp_path: Path) -> None:
+        shutil.copytree(scenes, tmp_path / "images")
+        path = coco(tmp_path / "annotations.json", ["0001.jpg", "0000.jpg"])
+        assert calibration.images(path) == (tmp_path / "images" / "0000.jpg", tmp_path / "images" / "0001.jpg")
+
+    def test_of_videos_are_none(self, clip: Path, tmp_path: Path) -> None:
+        shutil.copy(clip, tmp_path)
+        assert calibration.images(clip) == calibration.images(tmp_path) == ()
+
+    def test_of_nothing(self, tmp_path: Path) -> None:
+        for source, said in ((tmp_path, "holds no images"), (tmp_path / "nowhere", "is no folder; give a folder")):
+            with pytest.raises(InputsError, match=said):
+                calibration.images(source)
