@@ -27,6 +27,7 @@ from kit.server import docker
 from kit.server.interface import ServerOptions
 
 PLAN = "detector/1/model.t4.plan"
+L4 = {"name": "NVIDIA L4", "compute_capability": "8.9", "driver": None}
 
 
 def build(repository: Path, *more: str) -> int:
@@ -62,40 +63,35 @@ class TestBuilt:
         assert [t["batch"] for t in known["timings"]] == [1, 4]
         assert "--skipInference" in known["arguments"]
 
-    def test_what_is_current_is_not_built_again(self, repository: Path, capfd: pytest.CaptureFixture[str]) -> None:
-        assert build(repository) == 0
-        before = drafts.tree(repository)
-        capfd.readouterr()
-        assert build(repository) == 0
+    def test_what_is_current_is_not_built_again(self, built: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        before = drafts.tree(built)
+        assert build(built) == 0
         assert "is current" in capfd.readouterr().err
-        assert drafts.tree(repository) == before
-        assert build(repository, "--workspace", "512") == 0
-        assert "memPoolSize=workspace:512" in " ".join(record(repository)["arguments"])
+        assert drafts.tree(built) == before
+        assert build(built, "--workspace", "512") == 0
+        assert "memPoolSize=workspace:512" in " ".join(record(built)["arguments"])
 
-    def test_generating_the_same_model_again_keeps_the_engine(self, repository: Path, tmp_path: Path) -> None:
-        assert build(repository) == 0
-        before = drafts.tree(repository)
+    def test_generating_the_same_model_again_keeps_the_engine(self, built: Path, tmp_path: Path) -> None:
+        before = drafts.tree(built)
         proto = networks.yolov8(metadata=networks.ultralytics("detect", 5))
-        generate(proto, repository, max_batch_size=4)
-        assert drafts.tree(repository) == before
-        generate(proto, repository, max_batch_size=2)  # only a text differs
-        assert (repository / PLAN).read_bytes() == before[PLAN]
+        generate(proto, built, max_batch_size=4)
+        assert drafts.tree(built) == before
+        generate(proto, built, max_batch_size=2)  # only a text differs
+        assert (built / PLAN).read_bytes() == before[PLAN]
 
     def test_another_model_does_not_get_the_old_ones_engine(
-        self, repository: Path, capfd: pytest.CaptureFixture[str]
+        self, built: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        assert build(repository) == 0
-        generate(networks.yolov8(seed=3, metadata=networks.ultralytics("detect", 5)), repository, max_batch_size=4)
-        assert not (repository / "detector/2/model.t4.plan").exists()
-        assert serving(repository) == 58
+        generate(networks.yolov8(seed=3, metadata=networks.ultralytics("detect", 5)), built, max_batch_size=4)
+        assert not (built / "detector/2/model.t4.plan").exists()
+        assert serving(built) == 58
         assert "has no engine for t4 yet; run here: kit build" in capfd.readouterr().err
 
-    def test_an_engine_that_was_removed_is_built_again(self, repository: Path) -> None:
-        assert build(repository) == 0
-        (repository / PLAN).unlink()
-        assert build(repository) == 0
-        assert (repository / PLAN).is_file()
-        assert serving(repository) != 58
+    def test_an_engine_that_was_removed_is_built_again(self, built: Path) -> None:
+        (built / PLAN).unlink()
+        assert build(built) == 0
+        assert (built / PLAN).is_file()
+        assert serving(built) != 58
 
     def test_a_fixed_batch_is_fixed_in_the_engine(self, tmp_path: Path, trtexec: Path) -> None:
         repository = generate(models.classifier(3), tmp_path / "one", task="classify", max_batch_size=1)
@@ -114,7 +110,7 @@ class TestBuilt:
     def test_a_dla_core_is_written_into_the_configuration(
         self, tmp_path: Path, trtexec: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        program(trtexec.parent, "nvidia-smi", "#!/bin/sh\necho 'Orin, 8.7, N/A'\n")
+        program(trtexec, "nvidia-smi", "#!/bin/sh\necho 'Orin, 8.7, N/A'\n")
         monkeypatch.setenv("STANDIN_TENSORRT", "10.11.0")
         monkeypatch.setenv("STANDIN_CAPABILITY", "8.7")
         repository = generate(
@@ -305,11 +301,6 @@ def serving(repository: Path) -> int:
 class TestServing:
     """An engine that is not what is wanted is refused before a server starts."""
 
-    @pytest.fixture
-    def built(self, repository: Path, capfd: pytest.CaptureFixture[str]) -> Path:
-        assert build(repository, "--quiet") == 0
-        return repository
-
     def change(self, repository: Path, **fields: Any) -> None:
         path = repository / f"{PLAN}.json"
         path.write_text(json.dumps({**record(repository), **fields}))
@@ -319,7 +310,7 @@ class TestServing:
         [
             ({"onnx": "1" * 64}, "was built from another model than the one that is published now"),
             ({"tensorrt": "10.11.0"}, "was built by TensorRT 10.11.0, and t4 serves with 11.1.0.106"),
-            ({"gpu": {"name": "NVIDIA L4", "compute_capability": "8.9", "driver": None}}, "compute capability 8.9, and this machine's GPU (Tesla T4) has 7.5"),
+            ({"gpu": L4}, "compute capability 8.9, and this machine's GPU (Tesla T4) has 7.5"),
             ({"max_batch_size": 2}, "takes batches up to 2, and its configuration says 4"),
             ({"plan": "2" * 64}, "was changed after it was built"),
             ({"format": 1}, "says nothing of where it was built"),

@@ -51,7 +51,7 @@ def build(given: dict[str, str]) -> None:
     if FAULT == "memory":
         say(
             "E",
-            "Error[2]: [defaultAllocator.cpp::allocate::19] Error Code 2: OutOfMemory (Requested size was 1 bytes.)",
+            "Error[2]: [defaultAllocator.cpp::allocate::19] Error Code 2: OutOfMemory (Requested size was 1)",
         )
         say("E", "Engine set up failed")
         finish(1)

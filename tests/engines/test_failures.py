@@ -16,19 +16,19 @@ SUMMARY = ("Failed to parse onnx file", "Parsing model failed", "Failed to creat
     [
         ("Cuda failure: no CUDA-capable device is detected", "build on the device"),
         (
-            "Error Code 1: Cuda Runtime (CUDA driver version is insufficient for CUDA runtime version)",
+            "CUDA driver version is insufficient for CUDA runtime version",
             "driver is too old",
         ),
         ("docker: Error response from daemon: could not select device driver", "NVIDIA's driver and Toolkit"),
         ("Cannot create DLA engine, 0 not available", "leave --dla out"),
         (
-            "In node 3 (importFallbackPluginImporter): No importer registered for op: GridSample",
+            "In node 3: No importer registered for op: GridSample",
             "no operator GridSample",
         ),
         ("Unknown option: --workspace 2048", "does not know --workspace"),
         ("node_of_detect/selected has no runners that implement it", "no kernel for node_of_detect/selected"),
         (
-            "Error Code 10: Internal Error (Could not find any implementation for node Conv_3 + Relu_4.)",
+            "Error Code 10: (Could not find any implementation for node Conv_3 + Relu_4.)",
             "kernel for Conv_3",
         ),
         ("frames/planes: first input has type UInt8 but must have type Float", "computes nothing in UINT8"),

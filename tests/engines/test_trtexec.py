@@ -37,7 +37,7 @@ LOG = """\
 [11/22/2026-10:00:03] [I] Writing file for output binding boxes (with datatype Float and dimensions 8.20.4) to boxes.output.8.20.4.Float.raw
 [11/22/2026-10:00:03] [I] Writing file for output binding a name/with: all (with datatype Int32 and dimensions 8.1) to a_name_with__all.output.8.1.Int32.raw
 &&&& PASSED TensorRT.trtexec [TensorRT v100300] [b26]
-"""
+"""  # noqa: E501
 
 
 class TestBuild:
@@ -154,13 +154,11 @@ class TestOutput:
 
     def test_an_error_of_several_lines_is_one(self) -> None:
         text = (
-            "[09/02/2024-17:35:22] [E] [TRT] ModelImporter.cpp:954: ERROR: ModelImporter.cpp:195 In function parseNode:\n"
-            "[6] Invalid Node - /Tile\nITensor::getDimensions: an IIOneHotLayer cannot be used\n"
+            "[09/02/2024-17:35:22] [E] [TRT] ModelImporter.cpp:954: ERROR: In function parseNode:\n"
+            "[6] Invalid Node - /Tile\nan IIOneHotLayer cannot be used\n"
             "[09/02/2024-17:35:22] [I] Finished parsing\n[09/02/2024-17:35:22] [E] Engine set up failed\n"
             "&&&& FAILED TensorRT.trtexec [TensorRT v100300]\n"
         )
         first, second = trtexec.errors(text)
-        assert first.endswith(
-            "parseNode: [6] Invalid Node - /Tile ITensor::getDimensions: an IIOneHotLayer cannot be used"
-        )
+        assert first.endswith("parseNode: [6] Invalid Node - /Tile an IIOneHotLayer cannot be used")
         assert second == "Engine set up failed"

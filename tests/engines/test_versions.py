@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_every_version_of_a_target_is_known() -> None:
 
 def test_the_ranges_meet_without_a_gap() -> None:
     spans = versions.facts().versions
-    assert all(one.before == other.since for one, other in zip(spans, spans[1:], strict=False))
+    assert all(one.before == other.since for one, other in itertools.pairwise(spans))
 
 
 @pytest.mark.parametrize("fact", [*versions.facts().versions, versions.facts().options, versions.facts().python,
