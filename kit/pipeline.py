@@ -29,6 +29,7 @@ from kit import (
     tasks,
     verify,
 )
+from kit.building import reading
 from kit.built import Built
 from kit.cache import Cache, Key, tool_version
 from kit.errors import UsageError
@@ -222,7 +223,9 @@ def _build_one(plan: _Plan, graphs: Graphs, target: Target) -> Artifact:
         return runtime.build(precise, target, folder)
 
     artifact = plan.stages.quietly(key, Artifact, build)
-    if artifact.portable.digest != precise.digest and artifact.engine is None:
+    if artifact.engine is not None:
+        reading.require(artifact, plan.stages)
+    if artifact.portable.digest != precise.digest:
         _check_built(plan, graphs, precise, runtime, target)
     return artifact
 

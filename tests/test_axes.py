@@ -27,12 +27,8 @@ import kit.tasks
 from kit import axis, contract, targets
 from kit.accuracy.layouts.interface import Layout
 from kit.accuracy.metrics.interface import Metric
-<<<<<<< HEAD
 from kit.cache import file_digest, tool_version
-=======
-from kit.cache import file_digest
 from kit.engines.builders.interface import Builder
->>>>>>> f18f278 (Tests of kit build share a repository; the new exit codes)
 from kit.errors import (
     KitError,
     SourceNotFoundError,

@@ -68,7 +68,7 @@ def test_the_ranges_meet_without_a_gap() -> None:
 
 
 @pytest.mark.parametrize("fact", [*versions.facts().versions, versions.facts().options, versions.facts().python,
-                                  versions.facts().limits, versions.facts().container])  # fmt: skip
+                                  versions.facts().limits, versions.facts().container, versions.facts().rtx])  # fmt: skip
 def test_every_fact_has_a_source_and_a_date(fact: versions.Version) -> None:
     assert re.match(r"https://\S+$", fact.source)
     assert re.fullmatch(r"20\d\d-\d\d-\d\d", fact.date)
