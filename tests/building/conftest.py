@@ -1,53 +1,15 @@
-"""A machine that has a GPU and TensorRT, by programs that stand in for them, and a repository that is for it."""
+"""A repository that is for TensorRT, with its engine and without, and devices to build on."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from pathlib import Path
-from typing import Any
 
-import models
 import networks
-import onnx
 import pytest
+from devices import generate, with_gpu, with_trtexec
 
 import kit.cli
-from kit import pipeline
-from kit.types import Spec, Thresholds
-
-STANDIN = Path(__file__).with_name("trtexec_standin.py")
-
-
-def program(folder: Path, name: str, text: str) -> Path:
-    folder.mkdir(exist_ok=True)
-    path = folder / name
-    path.write_text(text)
-    path.chmod(0o755)
-    return path
-
-
-def with_gpu(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Put nvidia-smi on PATH, in ``folder``, where more programs may go."""
-    program(folder, "nvidia-smi", "#!/bin/sh\necho 'Tesla T4, 7.5, 580.65.06'\n")
-    patch.setenv("PATH", str(folder), prepend=os.pathsep)
-
-
-def with_trtexec(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Put a trtexec of the release that t4 serves with on PATH."""
-    with_gpu(folder, patch)
-    patch.setenv("STANDIN_TENSORRT", "11.1.0")
-    program(folder, "trtexec", f'#!/bin/sh\nexec {sys.executable} {STANDIN} "$@"\n')
-
-
-def generate(proto: onnx.ModelProto, output: Path, *, name: str = "detector", **more: Any) -> Path:
-    """Publish a model for t4 by TensorRT; no server is asked."""
-    path = models.save(proto, output.parent / f"{name}.onnx")
-    more.setdefault("targets", ("t4",))
-    spec = Spec(source=str(path), name=name, runtime="tensorrt", thresholds=Thresholds(max_detections=20), **more)
-    pipeline.generate(spec, pipeline.Options(output=output, verify="none"))
-    return output
 
 
 @pytest.fixture

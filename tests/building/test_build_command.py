@@ -18,7 +18,7 @@ import models
 import networks
 import onnx
 import pytest
-from conftest import generate, program
+from devices import generate, program
 
 import kit.cli
 from kit import targets

@@ -6,7 +6,7 @@ import pytest
 import recipes
 from hypothesis import given
 from hypothesis import strategies as st
-from test_versions import OPTIONS
+from test_tensorrt_versions import OPTIONS
 
 from kit.engines import trtexec, versions
 from kit.engines.trtexec import Places

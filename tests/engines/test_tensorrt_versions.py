@@ -67,8 +67,12 @@ def test_the_ranges_meet_without_a_gap() -> None:
     assert all(one.before == other.since for one, other in itertools.pairwise(spans))
 
 
-@pytest.mark.parametrize("fact", [*versions.facts().versions, versions.facts().options, versions.facts().python,
-                                  versions.facts().limits, versions.facts().container, versions.facts().rtx])  # fmt: skip
+FACTS = versions.facts()
+
+
+@pytest.mark.parametrize(
+    "fact", [*FACTS.versions, FACTS.options, FACTS.python, FACTS.limits, FACTS.container, FACTS.rtx]
+)
 def test_every_fact_has_a_source_and_a_date(fact: versions.Version) -> None:
     assert re.match(r"https://\S+$", fact.source)
     assert re.fullmatch(r"20\d\d-\d\d-\d\d", fact.date)
