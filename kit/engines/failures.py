@@ -10,10 +10,6 @@ _LONGEST = 220
 
 _KNOWN = (
     (
-        r"(?i)no CUDA-capable device|driver version is insufficient|any available devices|select device driver",
-        "no GPU is there to build on, or its driver is too old; build on the device, with NVIDIA's driver and Toolkit",
-    ),
-    (
         r"Cannot create DLA engine|DLA core",
         "this device has not that DLA core; leave --dla out",
     ),
@@ -40,6 +36,10 @@ _KNOWN = (
     (
         r"(?i)No space left on device",
         "no space left where the engine is built; free some, or set TMPDIR",
+    ),
+    (  # the last: without a GPU it is told beside all that is wrong with a graph
+        r"(?i)no CUDA-capable device|driver version is insufficient|any available devices|select device driver",
+        "no GPU is there to build on, or its driver is too old; build on the device, with NVIDIA's driver and Toolkit",
     ),
 )  # fmt: skip
 _MEMORY = re.compile(
