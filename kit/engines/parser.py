@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kit.engines import failures, library, versions
 from kit.types import Signature
@@ -37,7 +38,7 @@ def read(onnx: Path, signature: Signature, announce: Callable[[str], None]) -> R
     """
     rtx = versions.facts().rtx
     lacking = _lacking(onnx, rtx.lacks)
-    asked = {
+    asked: dict[str, Any] = {
         "module": rtx.module,
         "onnx": str(onnx),
         "compute_capability": None if lacking else rtx.compute_capability,
