@@ -33,6 +33,7 @@ from kit import (
     verify,
     workspace,
 )
+from kit.building import reading
 from kit.cache import Cache, Key, tool_version
 from kit.errors import UsageError
 from kit.inputs import Recipe
@@ -232,6 +233,8 @@ def _lower(plan: _Plan, graphs: Graphs, folder: Path) -> tuple[Mapping[str, Lowe
     for target in plan.targets:
         chosen = made[target.name]
         runtime = runtimes.choose(target, spec.runtime)
+        if chosen.artifact.engine is not None:
+            reading.require(chosen.artifact, plan.stages)
         artifacts.check(chosen.artifact, chosen.model, graphs, target, runtime, plan.images, plan.stages)
     return made, quality, page
 

@@ -10,10 +10,7 @@ from dataclasses import dataclass, replace
 
 from kit import templating
 from kit.errors import UnsupportedModelError
-from kit.types import Accelerator, Backend, DataType, Signature, Spec, Target, Tensor
-
-DIGEST_PARAMETER = "kit_digest"
-"""The parameter with the model file's digest: ``GET /v2/models/<name>/config`` then tells which file is loaded."""
+from kit.types import DIGEST_PARAMETER, Accelerator, Backend, DataType, Signature, Spec, Target, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+DIGEST_PARAMETER = "kit_digest"
+"""The parameter with the model file's digest: ``GET /v2/models/<name>/config`` then tells which file is loaded.
+
+Where that file is an engine, it is the digest of the ONNX that the engine is built from.
+"""
+
 
 class DataType(enum.Enum):
     """A tensor's element type, by Triton's name on the wire (``FP32``, ``BYTES`` ...).

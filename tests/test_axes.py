@@ -16,6 +16,7 @@ from typing import Any
 import models
 import pytest
 
+import kit.engines.builders
 import kit.graph
 import kit.heads
 import kit.precision
@@ -27,6 +28,7 @@ from kit import axis, contract, targets
 from kit.accuracy.layouts.interface import Layout
 from kit.accuracy.metrics.interface import Metric
 from kit.cache import file_digest, tool_version
+from kit.engines.builders.interface import Builder
 from kit.errors import (
     KitError,
     SourceNotFoundError,
@@ -48,6 +50,7 @@ from kit.tasks.interface import Task
 from kit.types import Artifact, Backend, Model, Spec, Target
 
 AXES = {
+    "kit.engines.builders": Builder,
     "kit.sources": Source,
     "kit.heads": DetectorHead,
     "kit.tasks": Task,
@@ -302,7 +305,7 @@ class TestRuntimes:
             made.setdefault(artifact.filename, set()).add(replace(artifact, path=Path()))
         assert all(len(artifacts) == 1 for artifacts in made.values())
 
-    @pytest.mark.parametrize("offered", [(), ("tensorrt",), ("tensorrt", "dali")])
+    @pytest.mark.parametrize("offered", [(), ("pytorch",), ("pytorch", "dali")])
     def test_a_target_without_a_backend_of_ours_is_refused(self, offered: tuple[str, ...]) -> None:
         backends = tuple(Backend(name=name, instance_kind="KIND_GPU") for name in offered)
         bare = replace(TARGETS[0], name="bare", backends=backends)

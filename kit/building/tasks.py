@@ -13,9 +13,8 @@ from kit.engines.provenance import Gpu
 from kit.engines.recipe import Recipe, Span
 from kit.errors import BadRepositoryError, EditedRepositoryError, EngineMismatchError, UsageError, suggestion
 from kit.manifest import Manifest
-from kit.render import DIGEST_PARAMETER
 from kit.repository import Published
-from kit.types import Target
+from kit.types import DIGEST_PARAMETER, Target
 
 if TYPE_CHECKING:
     import onnx

@@ -10,10 +10,6 @@ _LONGEST = 220
 
 _KNOWN = (
     (
-        r"(?i)no CUDA-capable device|driver version is insufficient|any available devices|select device driver",
-        "no GPU is there to build on, or its driver is too old; build on the device, with NVIDIA's driver and Toolkit",
-    ),
-    (
         r"Cannot create DLA engine|DLA core",
         "this device has not that DLA core; leave --dla out",
     ),
@@ -22,7 +18,7 @@ _KNOWN = (
         "TensorRT has no operator {what}; use --runtime onnxruntime for this model, which runs it beside TensorRT",
     ),
     (
-        r"(?P<what>\w+)\S* has no runners that implement it|Could not find any implementation for node (?P<node>[^.]+)",
+        r"(?P<what>\S+) has no runners that implement it|Could not find any implementation for node (?P<node>[^.]+)",
         "TensorRT has no kernel for {what} in this precision here; try a larger --workspace, or --precision fp32",
     ),
     (
@@ -41,11 +37,19 @@ _KNOWN = (
         r"(?i)No space left on device",
         "no space left where the engine is built; free some, or set TMPDIR",
     ),
+    (  # the last: without a GPU it is told beside all that is wrong with a graph
+        r"(?i)no CUDA-capable device|driver version is insufficient|any available devices|select device driver",
+        "no GPU is there to build on, or its driver is too old; build on the device, with NVIDIA's driver and Toolkit",
+    ),
 )  # fmt: skip
 _MEMORY = re.compile(
     r"(?i)out of memory|OutOfMemory|insufficient memory|Requested amount of GPU memory|cudaErrorMemoryAllocation"
 )
-_ABOUT = re.compile(r"^(?:\[[^\]]*\]|\w+\.cpp:\d+:?|ERROR:|\[TRT\]|Error Code \d+: [\w ]+)\s*")
+_SUMMARY = re.compile(
+    r"(?i)engine (?:set up|could not be)|^(?:Failed to|Parsing model|Building engine)|NOT successful|"
+    r"--- (?:Begin|End) node|While parsing node"
+)
+_ABOUT = re.compile(r"^(?:\[[^\]]*\]|[\w.]+\.cpp:\d+:?|ERROR:|Error\[\d+\]:|In function \w+:)\s*")
 
 
 def error(lines: tuple[str, ...], *, code: int | None = None, tool: str = "TensorRT") -> KitError:
@@ -73,11 +77,9 @@ def _named(match: re.Match[str]) -> str:
 
 def _last(lines: tuple[str, ...]) -> str:
     """Return the line that tells most: the last one that is no summary, without where in TensorRT it arose."""
-    telling = [
-        line for line in lines if not re.search(r"(?i)engine (?:set up|could not be)|^Failed to|NOT successful", line)
-    ]
-    if not telling:
-        return lines[-1][:_LONGEST] if lines else "it gave no reason; run it as --dry-run shows it and look"
+    if not lines:
+        return "it gave no reason; run it as --dry-run shows it and look"
+    telling = [line for line in lines if not _SUMMARY.search(line)] or list(lines)
     text = telling[-1]
     while (shorter := _ABOUT.sub("", text)) != text:
         text = shorter

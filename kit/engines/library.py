@@ -17,7 +17,10 @@ from kit.environments import Answer, Environment, ScriptError, Worker
 
 SCRIPT = Path(__file__).with_name("script.py")
 RTX = "tensorrt_rtx"
-"""The name of the environment with TensorRT-RTX, and of its module."""
+"""The name of the environment with TensorRT-RTX."""
+
+RTX_TOOL = f"{RTX}/tensorrt-rtx-cu13-libs"
+"""What a result that TensorRT-RTX gave depends on, for a cache's key."""
 
 
 class Library:

@@ -129,7 +129,8 @@ def _read(trt: Any, builder: Any, log: Any, data: dict[str, Any]) -> tuple[Any, 
     parsed = bool(parser.parse_from_file(data["onnx"]))
     for index in range(parser.num_errors):
         error = parser.get_error(index)
-        log.errors.append(f"{error.node_operator()} {error.node_name()}: {error.desc()}")
+        where = error.node_operator() + " " + error.node_name() if hasattr(error, "node_name") else "the graph"  # 8.6
+        log.errors.append(f"{where}: {error.desc()}")
     return network, parser, parsed  # the network lives on the parser's weights
 
 

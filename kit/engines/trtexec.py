@@ -20,7 +20,7 @@ _DURATION_S = 3
 _LEAST_RUNS = 50
 _PERCENTILES = (50, 90, 99)
 
-_ERROR = re.compile(r"^\[[^\]]*\] \[E\] (.*)$|^\[E\] (.*)$", re.MULTILINE)
+_LINE = re.compile(r"^(?:\[[^\]]*\] )?\[(?P<level>[EWIV])\] (?P<text>.*)$")
 _LATENCY = re.compile(r"^(?:\[[^\]]*\] )?\[I\] Latency: (.*)$", re.MULTILINE)
 _PART = re.compile(r"percentile\((\d+)%\) = ([0-9.e+-]+) ms")
 _THROUGHPUT = re.compile(r"\[I\] Throughput: ([0-9.e+-]+) qps")
@@ -144,8 +144,19 @@ def dumped(output: str) -> tuple[Dumped, ...]:
 
 
 def errors(output: str) -> tuple[str, ...]:
-    """Return the lines of trtexec's output that tell of errors, without time and level."""
-    return tuple((a or b).strip() for a, b in _ERROR.findall(output))
+    """Return what trtexec's output tells of errors, without time and level; one that has several lines as one."""
+    found: list[list[str]] = []
+    current: list[str] | None = None
+    for line in output.splitlines():
+        match = _LINE.match(line)
+        if match is not None:
+            current = [match["text"]] if match["level"] == "E" else None
+            found += [current] if current is not None else []
+        elif line.startswith("&&&&"):
+            current = None
+        elif current is not None:
+            current.append(line)
+    return tuple(" ".join(" ".join(lines).split()) for lines in found)
 
 
 def _ranges(recipe: Recipe) -> list[str]:

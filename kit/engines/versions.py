@@ -84,6 +84,18 @@ class Container:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rtx:
+    """TensorRT-RTX: its module, the GPU that it builds for here, and the operators that it has no kernel for."""
+
+    module: str
+    compute_capability: str
+    lacks: tuple[str, ...]
+    source: str
+    date: str
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """The contents of ``facts.toml``."""
 
@@ -92,6 +104,7 @@ class Facts:
     python: Names
     limits: Limits
     container: Container
+    rtx: Rtx
 
 
 @functools.cache

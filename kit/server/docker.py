@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from kit.errors import ServerUnavailableError, UsageError
-from kit.server import models, ports
+from kit.server import engines, models, ports
 from kit.server.endpoint import Endpoint
 from kit.server.interface import ServerOptions
 from kit.server.ports import Ports
@@ -80,7 +80,7 @@ def unavailable_reason() -> str | None:
 def start(options: ServerOptions, announce: Callable[[str], None]) -> DockerServer:
     """Print the command, run it and return once every model is ready. Errors: see ``interface.Engine.start``."""
     served = models.survey(options.repository, options.config_name, options.models)
-    _target(options)
+    engines.require(options.repository, served, _target(options))
     reason = unavailable_reason()
     if reason is not None:
         raise ServerUnavailableError(reason)
@@ -125,8 +125,14 @@ def command(options: ServerOptions) -> tuple[str, ...]:
         "--exit-on-error=false",
         f"--exit-timeout-secs={options.exit_timeout_s}",
         *(["--disable-auto-complete-config"] if complete else []),
+        *(_trusted() if engines.version_compatible(options.repository, served) else ()),
         *(["--log-verbose=1"] if options.verbose else []),
     )
+
+
+def _trusted() -> tuple[str, ...]:
+    """A version-compatible engine holds code that runs on the CPU, which Triton runs only where it is told to."""
+    return ("--backend-config=tensorrt,version-compatible=true",)
 
 
 def _target(options: ServerOptions) -> Target:

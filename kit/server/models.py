@@ -9,16 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import BadRepositoryError
+from kit.types import DIGEST_PARAMETER
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServedModel:
-    """A model's folder. ``complete``: backend, inputs and outputs are written; ``engine_caches``: folders."""
+    """A model's folder. ``complete``: backend, inputs and outputs are written; ``engine_caches``: folders.
+
+    ``digest`` is that of the file that the kit made the model of; None for models of other makers. ``filename`` is
+    what Triton loads of ``version``, the latest.
+    """
 
     name: str
     backend: str
     complete: bool
     engine_caches: tuple[str, ...] = ()
+    filename: str = ""
+    version: int = 1
+    digest: str | None = None
+    max_batch_size: int = 0
 
 
 def survey(repository: Path, config_name: str | None, chosen: tuple[str, ...] = ()) -> tuple[ServedModel, ...]:
@@ -108,6 +117,10 @@ def _read(folder: Path, config_name: str | None) -> ServedModel:
         backend=config.backend or config.platform.partition("_")[0] or _guess(folder),
         complete=ensemble or bool(config.backend and config.input and config.output),
         engine_caches=tuple(sorted({cache for cache in caches if cache})),
+        filename=config.default_model_filename,
+        version=max((int(p.name) for p in _versions(folder)), default=1),
+        digest=config.parameters[DIGEST_PARAMETER].string_value if DIGEST_PARAMETER in config.parameters else None,
+        max_batch_size=config.max_batch_size,
     )
 
 
