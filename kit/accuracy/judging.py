@@ -71,6 +71,10 @@ def judge(
     """
     if (before.head.task, len(before)) != (after.head.task, len(after)) or len(before) != len(validation):
         raise ValidationSetError("these are answers of different tasks, or to different pictures")
+    if before.head.floor != after.head.floor:
+        raise ValidationSetError(
+            "one model was asked with its served threshold, the other one below it; ask both alike"
+        )
     limits = budget or Budget()
     case = _case(before, after, validation, limits, metric)
     reasons = tuple(reason for check in _CHECKS for reason in check(case))
@@ -247,18 +251,10 @@ def _unheld(case: _Case) -> Iterator[str]:
         )
 
 
-def _agreed(case: _Case) -> Iterator[str]:
-    if case.before.agreement:
-        yield (
-            "without labels: this is agreement with the FP32 model, which is taken for right, its mistakes too; it is "
-            "not accuracy"
-        )
-
-
 _CHECKS: tuple[Callable[[_Case], Iterator[str]], ...] = (
     _sound, _proving, _metric_held, _classes_held, _confidence_held, _served_held, _company_held,
 )  # fmt: skip
-_NOTES: tuple[Callable[[_Case], Iterator[str]], ...] = (_agreed, _doubt, _unheld)
+_NOTES: tuple[Callable[[_Case], Iterator[str]], ...] = (_doubt, _unheld)
 
 
 def _middle(confidences: Confidences) -> float:

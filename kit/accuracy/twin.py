@@ -46,6 +46,14 @@ def evaluation_twin(model: Model, meaning: Interpretation, folder: Path) -> Mode
     return replace(model, path=path, digest=kit.graph.write(proto, path), notes=())
 
 
+def served_threshold(path: Path, task: str) -> float | None:
+    """Return the score threshold inside a served detector's ONNX file; None where there is none."""
+    import onnx
+
+    constant = _constant(onnx.load(str(path), load_external_data=False), f"{task}/least")
+    return None if constant is None else float(onnx.numpy_helper.to_array(constant))
+
+
 def _constant(proto: onnx.ModelProto, name: str) -> onnx.TensorProto | None:
     """Return a tensor by its name: a Constant's, or an initializer, which optimisers make of it."""
     for node in proto.graph.node:

@@ -92,7 +92,7 @@ def read(path: Path, meaning: Interpretation, labels: Sequence[str] = ()) -> Val
     chosen = layouts.choose(path, classes.task)
     marked = chosen.read(path, classes)
     if not marked.files:
-        raise ValidationSetError(f"{path}: no picture is left to validate on; {layouts.expects()}")
+        raise ValidationSetError(f"{path}: no picture is left to validate on; {layouts.expects(classes.task)}")
     return _assembled(marked, chosen.name, classes)
 
 

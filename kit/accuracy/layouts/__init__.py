@@ -29,13 +29,13 @@ def every() -> tuple[Layout, ...]:
 def choose(place: Path, task: str) -> Layout:
     """Return the first layout that reads ``place`` and is of use to ``task``. Raises ``ValidationSetError``."""
     if not place.exists():
-        raise ValidationSetError(f"validation {place}: no such file or folder; {expects()}")
+        raise ValidationSetError(f"validation {place}: no such file or folder; {expects(task)}")
     for layout in every():
         if task in layout.tasks and layout.reads(place):
             return layout
-    raise ValidationSetError(f"validation {place} is no validation set for the task {task}; {expects()}")
+    raise ValidationSetError(f"validation {place} is no validation set for the task {task}; {expects(task)}")
 
 
-def expects() -> str:
-    """Say in a sentence what can be given."""
-    return f"give {', '.join(layout.expects() for layout in every())}"
+def expects(task: str) -> str:
+    """Say in a sentence what can be given for a task."""
+    return f"give {', '.join(layout.expects() for layout in every() if task in layout.tasks)}"

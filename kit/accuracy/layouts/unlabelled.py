@@ -35,7 +35,7 @@ class Unlabelled:
 def _note(place: Path, count: int) -> str:
     return (
         f"{place} has {count} pictures and no labels that were found: measured is the agreement with the FP32 model, "
-        "not accuracy"
+        "which is taken for right, its mistakes too; that is not accuracy"
     )
 
 
