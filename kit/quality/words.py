@@ -151,7 +151,7 @@ def _prices(trial: TrialQuality) -> Iterable[str]:
         found = change(trial.drop)
         name = trial.metric.removeprefix(_AGREEMENT)
         what = f"{name} (agreement with FP32, not accuracy)" if trial.agreement else name
-        yield f"{what} {points(found.value)} points of {points(-trial.budget)} allowed (95 %: {between(found)})"
+        yield f"{what} {points(found.value)} points (95 %: {between(found)}; {points(-trial.budget)} allowed)"
     elif trial.metric:
         yield f"{trial.metric} {metric(trial.before)} before, {metric(trial.after)} after"
 
