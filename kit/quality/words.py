@@ -100,8 +100,8 @@ def speeds(ratio: Interval) -> str:
 
 
 def times(factor: float) -> str:
-    """Write a factor: ``2.1``, ``0.87``, ``14``."""
-    return f"{factor:.2f}" if factor < 1.2 else f"{factor:.1f}" if factor < 10 else f"{factor:.0f}"
+    """Write a factor: ``0.87``, ``1.30``, ``2.1``, ``14``."""
+    return f"{factor:.2f}" if factor < 2 else f"{factor:.1f}" if factor < 10 else f"{factor:.0f}"
 
 
 def smaller(trial: TrialQuality) -> str:

@@ -53,7 +53,7 @@ def test_no_speed_is_made_of_no_ratio(ratio: float) -> None:
 
 
 def test_the_faster_end_of_a_speed_is_the_lower_ratio() -> None:
-    assert words.speeds(Interval(value=0.5, low=0.4, high=0.625)) == "1.6 to 2.5"
+    assert words.speeds(Interval(value=0.5, low=0.4, high=0.625)) == "1.60 to 2.5"
 
 
 @given(st.floats(-1, 1))
