@@ -38,7 +38,7 @@ def _table(target: TargetQuality) -> Iterator[Text]:
         yield _row(trial, cells, widths)
         for reason in trial.reasons:
             yield _remark(reason, _STYLES[trial.verdict] or "dim")
-        if trial.not_timed:
+        if trial.not_timed and trial.not_timed != target.not_measured:
             yield _remark(f"not timed here: {trial.not_timed}", "dim")
     if target.not_measured:
         yield _remark(f"not measured here: {target.not_measured}", "dim")

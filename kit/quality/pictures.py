@@ -9,16 +9,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from kit.quality import words
+from kit.quality import marks
+from kit.quality.marks import Mark
 from kit.quality.values import Box, Sample
 
 _SAME_OBJECT = 0.5
 """Boxes of one label that overlap so much (intersection over union) are one object."""
-_MOST_BOXES = 60
 _LEAST_SHOWN = 0.005
-_LETTER = 0.045
-_LONGEST_LABEL = 16
-_RIGHT_PART = 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,22 +26,6 @@ class Picture:
     address: str | None
     width: int
     height: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """A box to draw, in pixels of its picture; ``state`` is ``same``, ``lost``, ``new`` or ``truth``."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-    state: str
-    label: str = ""
-    text_left: float = 0.0
-    text_top: float = 0.0
-    anchor: str = "start"
-    words: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,18 +53,19 @@ class Album:
     def pair(self, sample: Sample) -> Pair:
         """Lay out a sample's two pictures."""
         picture = self._keep(sample)
+        size = picture.width, picture.height
         same = _matches(sample.before, sample.after)
         both = [(sample.before[first], sample.after[second]) for first, second in same]
         return Pair(
             name=sample.name,
             picture=picture,
-            before=_marks(sample.before, {first for first, _ in same}, "lost", picture),
-            after=_marks(sample.after, {second for _, second in same}, "new", picture),
-            truth=tuple(replace(m, label="") for m in _marks(sample.truth, set(), "truth", picture)),
+            before=marks.place(sample.before, {first for first, _ in same}, "lost", size),
+            after=marks.place(sample.after, {second for _, second in same}, "new", size),
+            truth=tuple(replace(m, label="") for m in marks.place(sample.truth, (), "truth", size)),
             words=_with_truth(_difference(sample, both), sample.words_truth),
             words_before=sample.words_before,
             words_after=sample.words_after,
-            letter=_letter(picture),
+            letter=marks.letter(*size),
             differs=_how_much(sample, both),
         )
 
@@ -118,12 +100,8 @@ def _opened(jpeg: bytes) -> tuple[str, int, int]:
 
 def _extent(boxes: Iterable[Box]) -> tuple[int, int]:
     """Return a width and height in which all boxes stand."""
-    corners = [box.corners for box in boxes if _is_drawn(box)]
+    corners = [box.corners for box in boxes if marks.is_drawn(box)]
     return max([1, *(math.ceil(c[2]) for c in corners)]), max([1, *(math.ceil(c[3]) for c in corners)])
-
-
-def _is_drawn(box: Box) -> bool:
-    return all(math.isfinite(corner) and abs(corner) < 1e6 for corner in box.corners)
 
 
 def _matches(before: Sequence[Box], after: Sequence[Box]) -> list[tuple[int, int]]:
@@ -146,7 +124,7 @@ def _matches(before: Sequence[Box], after: Sequence[Box]) -> list[tuple[int, int
 
 def _overlap(one: Box, other: Box) -> float:
     """Return the intersection of two boxes over their union."""
-    if not (_is_drawn(one) and _is_drawn(other)):
+    if not (marks.is_drawn(one) and marks.is_drawn(other)):
         return 0.0
     width = min(one.corners[2], other.corners[2]) - max(one.corners[0], other.corners[0])
     height = min(one.corners[3], other.corners[3]) - max(one.corners[1], other.corners[1])
@@ -160,40 +138,6 @@ def _area(box: Box) -> float:
     return max(0.0, right - left) * max(0.0, bottom - top)
 
 
-def _marks(boxes: Sequence[Box], kept: set[int], state: str, picture: Picture) -> tuple[Mark, ...]:
-    """Place the surest boxes, those that only one model has on top."""
-    places = [place for place, box in enumerate(boxes) if _is_drawn(box)]
-    surest = sorted(places, key=lambda place: -boxes[place].score)[:_MOST_BOXES]
-    marks = [_mark(boxes[place], "same" if place in kept else state, picture) for place in surest]
-    return tuple(sorted(marks, key=lambda mark: mark.state != "same"))
-
-
-def _mark(box: Box, state: str, picture: Picture) -> Mark:
-    left, right = sorted((box.corners[0], box.corners[2]))
-    top, bottom = sorted((box.corners[1], box.corners[3]))
-    letter = _letter(picture)
-    ends = left > _RIGHT_PART * picture.width  # a label that began here would leave the picture
-    name = words.printable(box.label)
-    shown = name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 1]}…"
-    return Mark(
-        left=round(left, 1),
-        top=round(top, 1),
-        width=round(right - left, 1),
-        height=round(bottom - top, 1),
-        state=state,
-        label=f"{shown} {box.score:.2f}",
-        text_left=round(right if ends else left, 1),
-        text_top=round(top - 0.3 * letter if top > 1.3 * letter else top + letter, 1),
-        anchor="end" if ends else "start",
-        words=f"{name} {box.score:.3f} at {', '.join(f'{corner:.0f}' for corner in box.corners)}",
-    )
-
-
-def _letter(picture: Picture) -> float:
-    """Return the height of letters, in the picture's pixels: the same on the page whatever the picture's size."""
-    return round(max(picture.width, picture.height) * _LETTER, 2)
-
-
 def _difference(sample: Sample, same: Sequence[tuple[Box, Box]]) -> str:
     if not sample.before and not sample.after:
         if sample.words_before or sample.words_after:
@@ -205,8 +149,8 @@ def _difference(sample: Sample, same: Sequence[tuple[Box, Box]]) -> str:
     if moved is not None and _LEAST_SHOWN <= abs(moved[0]) < math.inf:
         parts.append(f"scores differ by up to {abs(moved[0]):.2f}")
     most = max(len(sample.before), len(sample.after))
-    if most > _MOST_BOXES:
-        parts.append(f"the surest {_MOST_BOXES} of {most} are drawn")
+    if most > marks.MOST:
+        parts.append(f"the surest {marks.MOST} of {most} are drawn")
     return f"{len(sample.before)} before, {len(sample.after)} after: {', '.join(parts)}"
 
 

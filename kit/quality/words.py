@@ -100,8 +100,8 @@ def speeds(ratio: Interval) -> str:
 
 
 def times(factor: float) -> str:
-    """Write a factor: ``2.1``, ``0.87``, ``14``."""
-    return f"{factor:.2f}" if factor < 1.2 else f"{factor:.1f}" if factor < 10 else f"{factor:.0f}"
+    """Write a factor: ``0.87``, ``1.30``, ``2.1``, ``14``."""
+    return f"{factor:.2f}" if factor < 2 else f"{factor:.1f}" if factor < 10 else f"{factor:.0f}"
 
 
 def smaller(trial: TrialQuality) -> str:
@@ -151,7 +151,7 @@ def _prices(trial: TrialQuality) -> Iterable[str]:
         found = change(trial.drop)
         name = trial.metric.removeprefix(_AGREEMENT)
         what = f"{name} (agreement with FP32, not accuracy)" if trial.agreement else name
-        yield f"{what} {points(found.value)} points of {points(-trial.budget)} allowed (95 %: {between(found)})"
+        yield f"{what} {points(found.value)} points (95 %: {between(found)}; {points(-trial.budget)} allowed)"
     elif trial.metric:
         yield f"{trial.metric} {metric(trial.before)} before, {metric(trial.after)} after"
 

@@ -54,6 +54,9 @@ def test_why_it_was_refused_and_what_was_not_seen() -> None:
         "        not timed here: needs a T4",
         "        not measured here: speed",
     ]
+    assert [line for line in shown(REFUSED, not_measured="needs a T4") if "T4" in line] == [
+        "        not measured here: needs a T4"
+    ]
 
 
 def test_agreement_is_said_to_be_no_accuracy() -> None:

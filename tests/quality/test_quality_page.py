@@ -76,7 +76,7 @@ class TestWhatItSays:
     def test_numbers_as_people_read_them(self) -> None:
         said = shown(qualities.example()).words
         for words in (
-            "Served in INT8: 2.1x as fast at batch 1, 32 % of the size, mAP50-95 -0.7 points of -1.0 allowed",
+            "Served in INT8: 2.1x as fast at batch 1, 32 % of the size, mAP50-95 -0.7 points (95 %: -1.2 to",
             "mAP50-95 0.799 → 0.792",
             "-0.7 points, with 95 % confidence -1.2 to -0.2; on 317 pictures",
             "1.35 MB → 439 kB",

@@ -59,13 +59,27 @@ def test_of_very_many_boxes_the_surest_are_drawn() -> None:
     assert "the surest 60 of 100 are drawn" in found.words
 
 
-def test_labels_stay_in_the_picture() -> None:
-    """A box at the right edge has its label end there, one at the top has it inside."""
-    left, right = pair((box(2, 0, 9, 20), box(55, 30, 63, 40))).before
-    assert (left.anchor, right.anchor) == ("start", "end")
-    assert left.text_top > left.top
-    assert right.text_top < right.top
-    assert right.text_left == 63
+def test_labels_stand_above_their_boxes_or_below_or_inside() -> None:
+    """And in the picture: of 64 pixels here, in which a letter is 3 high."""
+    top, middle = pair((box(2, 0, 9, 20), box(40, 30, 63, 40))).before
+    assert top.text_top > 20
+    assert middle.text_top < 30
+    assert 40 <= middle.text_left < 60
+    (whole,) = pair((box(0, 0, 64, 48),)).before
+    assert 0 < whole.text_top < 20
+
+
+def test_no_label_stands_on_another_where_there_is_room() -> None:
+    first, second, third = pair((box(20, 20, 40, 40), box(20, 20, 40, 40, "dog"), box(21, 20, 40, 40, "pig"))).before
+    lines = [mark.text_top for mark in (first, second, third)]
+    assert min(abs(a - b) for a, b in ((lines[0], lines[1]), (lines[1], lines[2]), (lines[0], lines[2]))) > 3
+
+
+@given(st.lists(st.tuples(*[st.floats(-20, 90)] * 4), max_size=9))
+def test_a_label_begins_in_the_picture(corners: list[tuple[float, float, float, float]]) -> None:
+    boxes = tuple(Box(corners=c, label="cat", score=0.5) for c in corners)
+    for mark in pair(boxes).before:
+        assert 0 <= mark.text_left < 64
 
 
 def test_a_long_name_is_cut_on_the_picture_and_whole_below_the_pointer() -> None:

@@ -53,7 +53,7 @@ def test_no_speed_is_made_of_no_ratio(ratio: float) -> None:
 
 
 def test_the_faster_end_of_a_speed_is_the_lower_ratio() -> None:
-    assert words.speeds(Interval(value=0.5, low=0.4, high=0.625)) == "1.6 to 2.5"
+    assert words.speeds(Interval(value=0.5, low=0.4, high=0.625)) == "1.60 to 2.5"
 
 
 @given(st.floats(-1, 1))
@@ -69,7 +69,7 @@ def test_a_change_is_a_drop_turned(drop: float) -> None:
 def test_what_is_served_comes_with_its_price() -> None:
     assert said(qualities.held(), qualities.untried(), qualities.trained()) == (
         "Served in INT8: 2.1x as fast at batch 1, 32 % of the size, "
-        "mAP50-95 -0.7 points of -1.0 allowed (95 %: -1.2 to -0.2)."
+        "mAP50-95 -0.7 points (95 %: -1.2 to -0.2; -1.0 allowed)."
     )
 
 
