@@ -27,6 +27,9 @@ _SAME_DROP = 1e-4
 _LEAST_COST = 0.01
 """Of the latency's ratio: smaller differences are the clock's."""
 
+_CLEAR = 0.05
+"""Share of what the answers lost; what gives back less gave it back by chance."""
+
 
 class Interval(Protocol):
     """A measured number with its bounds: ``kit.accuracy``'s."""
@@ -61,6 +64,22 @@ Distance = Callable[[Model], float]
 
 Latency = Callable[[Model], float]
 """A model's time by that of the original: below 1 is faster."""
+
+
+Unit = frozenset[str]
+"""Groups that are reverted together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hints:
+    """What a look inside a lowered model tells: ``kit.blame.sensitivity`` has it.
+
+    ``noise`` is each group's own SQNR in dB. ``readers`` are the groups that read what a group gives: between two that
+    are lowered there is one quantised tensor, which stays where only one of them is reverted.
+    """
+
+    noise: Mapping[str, float] = field(default_factory=dict)
+    readers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +137,7 @@ def search(
     stages: Stages,
     identity: str,
     distance: Distance | None = None,
-    noise: Callable[[Lowered], Mapping[str, float]] | None = None,
+    hints: Callable[[Lowered], Hints] | None = None,
     latency: Latency | None = None,
     limits: Limits = Limits(),
     tell: Callable[[str], None] = lambda _: None,
@@ -126,12 +145,11 @@ def search(
     """Return the model that holds its budget with as few groups reverted as were found, or why none does.
 
     ``identity`` is a digest of all that ``judge``, ``distance`` and ``latency`` depend on besides the model: with it,
-    each measurement is kept, so that a search that was killed goes on where it was. ``noise`` gives each group's SQNR
-    in dB, by which those are chosen that are tried alone. ``tell`` is called with each step in words. Raises what the
-    four raise.
+    each measurement is kept, so that a search that was killed goes on where it was. ``hints`` says which groups to try
+    first. ``tell`` is called with each step in words. Raises what they raise.
     """
     return _Search(
-        make=make, judge=judge, distance=distance, noise=noise, latency=latency, stages=stages, identity=identity,
+        make=make, judge=judge, distance=distance, hints=hints, latency=latency, stages=stages, identity=identity,
         limits=limits, tell=tell,
     ).run()  # fmt: skip
 
@@ -141,14 +159,15 @@ class _Search:
     make: Make
     judge: Judge
     distance: Distance | None
-    noise: Callable[[Lowered], Mapping[str, float]] | None
+    hints: Callable[[Lowered], Hints] | None
     latency: Latency | None
     stages: Stages
     identity: str
     limits: Limits
     tell: Callable[[str], None]
     steps: list[Step] = field(default_factory=list)
-    barred: set[str] = field(default_factory=set)
+    barred: set[Unit] = field(default_factory=set)
+    tried: set[Unit] = field(default_factory=set)
     groups: tuple[Group, ...] = ()
 
     def run(self) -> Found:
@@ -162,13 +181,15 @@ class _Search:
         return self._revert(current, outcome)
 
     def _revert(self, current: frozenset[str], outcome: Outcome) -> Found:
-        """Revert groups, best first, 1, 2, 4 ... at a time, until the budget holds."""
+        """Revert groups, best first, 1, 2, 4 ... units at a time, until the budget holds."""
         order, count = self._ranked(current), 1
         while order:
             if stop := self._exhausted(outcome):
                 return self._ended(current, outcome, stop)
             chunk, order = order[:count], order[count:]
-            tried = current | set(chunk)
+            tried = current.union(*chunk)
+            if tried == current:
+                continue
             found = self._outcome(tried)
             worse = not found.held and found.drop > outcome.drop + _SAME_DROP
             self._record(tried, found, kept=not worse)
@@ -176,26 +197,27 @@ class _Search:
                 return self._trim(current, chunk, found)
             if worse:
                 self.barred |= set(chunk) if count == 1 else set()
-                self.tell(f"that was worse: {self._named(chunk)} taken back, ranked anew")
+                self.tell(f"that was worse: {self._named(tried - current)} taken back, ranked anew")
                 order, count = self._ranked(current), 1
                 continue
             current, outcome, count = tried, found, 2 * count
         return self._ended(current, outcome, f"all {len(self.groups)} groups were tried, and the budget does not hold")
 
-    def _trim(self, before: frozenset[str], chunk: Sequence[str], outcome: Outcome) -> Found:
+    def _trim(self, before: frozenset[str], chunk: Sequence[Unit], outcome: Outcome) -> Found:
         """Lower again what need not be reverted: the end of the chunk, then whatever else can be."""
         low, high = 0, len(chunk)  # the first ``high`` of the chunk hold, the first ``low`` do not
         while high - low > 1 and self._may_judge():
             middle = (low + high) // 2
-            tried = before | set(chunk[:middle])
+            tried = before.union(*chunk[:middle])
             found = self._outcome(tried)
             self._record(tried, found, kept=found.held)
-            if found.held:
+            if found.held and self._pays(found, outcome):
                 high, outcome = middle, found
             else:
                 low = middle
-        current, needed = before | set(chunk[:high]), chunk[high - 1]
-        current, outcome = self._release(current, outcome, self._least_useful(current - {needed}))
+        current, last = before.union(*chunk[:high]), chunk[high - 1]
+        needed = last if len(last) == 1 else frozenset[str]()
+        current, outcome = self._release(current, outcome, self._least_useful(current - needed))
         if outcome.latency is not None and self._too_slow(outcome.latency):
             return self._ended(current, outcome, self._slow(outcome.latency, current), held=False)
         return self._ended(current, outcome, f"it holds its budget with {self._count(current)} reverted")
@@ -209,41 +231,61 @@ class _Search:
         tried = current - set(names)
         found = self._outcome(tried)
         self._record(tried, found, kept=found.held)
-        if found.held:
+        if found.held and self._pays(found, outcome):
             return tried, found
         half = (len(names) + 1) // 2
         for part in (names[:half], names[half:]) if len(names) > 1 else ():
             current, outcome = self._release(current, outcome, part)
         return current, outcome
 
+    def _pays(self, found: Outcome, before: Outcome) -> bool:
+        """Tell whether lowering more is worth what it loses: it loses nothing, or is faster by more than chance."""
+        if found.latency is None or before.latency is None or found.drop <= before.drop + _SAME_DROP:
+            return True
+        return found.latency <= before.latency - _LEAST_COST
+
     def _least_useful(self, names: frozenset[str]) -> list[str]:
         """Return the groups in the order in which they were reverted last to first."""
-        order = [name for step in self.steps for name in step.reverted]
-        return sorted(names, key=order.index, reverse=True)
+        order = {name: place for place, step in enumerate(self.steps) for name in step.reverted if step.kept}
+        return sorted(names, key=lambda name: (order.get(name, -1), name), reverse=True)
 
-    def _ranked(self, current: frozenset[str]) -> list[str]:
-        """Return the groups that are left, the most worth reverting first."""
-        left = [g.name for g in self.groups if g.name not in current and g.name not in self.barred]
-        noises = self._noises(current)
-        left.sort(key=lambda name: noises.get(name, 0.0))
+    def _ranked(self, current: frozenset[str]) -> list[Unit]:
+        """Return what is left to revert, the most worth it first."""
+        left = [g.name for g in self.groups if g.name not in current]
+        hints = self._hints(current)
+        left.sort(key=lambda name: hints.noise.get(name, 0.0))
+        single = [frozenset({name}) for name in left]
         if self.distance is None:
-            return left
-        most = self.limits.trials if noises else len(left)  # without a hint, whoever is left out may be the one
-        tried, rest = left[:most], left[most:]
+            return [unit for unit in single if unit not in self.barred]
+        most = self.limits.trials if hints.noise else len(left)  # without a hint, whoever is left out may be the one
         here = self._distance(current)
-        gains = {name: self._gain(current, name, here, place, len(tried)) for place, name in enumerate(tried)}
-        return [*sorted(tried, key=lambda name: -gains[name]), *rest]
+        gains: dict[Unit, float] = {}
+        for place, name in enumerate(left[:most]):
+            for unit in self._units(name, hints, current):
+                gains[unit] = self._gain(current, unit, here, f"{place + 1} of {min(most, len(left))}")
+                if gains[unit] > _CLEAR / _LEAST_COST:
+                    break
+        best = sorted(gains, key=lambda unit: -gains[unit])
+        return [unit for unit in (*best, *single[most:]) if unit not in self.barred]
 
-    def _gain(self, current: frozenset[str], name: str, here: float, place: int, count: int) -> float:
-        """Return what reverting one group gives back of the answers for each part of the time that it costs."""
-        tried = current | {name}
+    def _units(self, name: str, hints: Hints, current: frozenset[str]) -> Iterator[Unit]:
+        """Yield a group alone, and with those that read what it gives: their common tensor stays lowered otherwise."""
+        yield frozenset({name})
+        if readers := frozenset(hints.readers.get(name, ())) - current - {name}:
+            yield frozenset({name}) | readers
+
+    def _gain(self, current: frozenset[str], unit: Unit, here: float, place: str) -> float:
+        """Return what reverting a unit gives back of the answers for each part of the time that it costs."""
+        tried = current | unit
         gained = here - self._distance(tried)
-        cost = _LEAST_COST
-        if self.latency is not None and gained > 0:
-            cost += max(0.0, self._latency(tried) - self._latency(current))
         share = gained / here if here > 0 else 0.0
-        self.tell(f"{place + 1} of {count}: {self._named([name])} gives back {share:.0%} of what the answers lost")
-        return gained / cost if gained > 0 else gained / _LEAST_COST
+        if tried not in self.tried:
+            self.tried.add(tried)
+            self.tell(f"{place}: {self._named(unit)} gives back {max(0.0, share):.0%} of what the answers lost")
+        if share < _CLEAR:
+            return share / _LEAST_COST
+        cost = max(0.0, self._latency(tried) - self._latency(current)) if self.latency is not None else 0.0
+        return share / (_LEAST_COST * len(unit) + cost)
 
     def _exhausted(self, outcome: Outcome) -> str | None:
         """Say why the search cannot go on; None where it can."""
@@ -287,16 +329,18 @@ class _Search:
         model, measure = self.make(reverted).model, self.distance
         return self._kept("fallback distance", model, float, lambda _: measure(model))
 
-    def _noises(self, reverted: frozenset[str]) -> Mapping[str, float]:
-        if self.noise is None:
-            return {}
-        lowered, measure = self.make(reverted), self.noise
-        return self._kept("fallback noise", lowered.model, dict[str, float], lambda _: dict(measure(lowered)))
+    def _hints(self, reverted: frozenset[str]) -> Hints:
+        if self.hints is None:
+            return Hints()
+        lowered, look = self.make(reverted), self.hints
+        return self._kept("fallback hints", lowered.model, Hints, lambda _: look(lowered))
 
     def _kept(self, stage: str, model: Model, kind: type[T], work: Callable[[Path], T]) -> T:
         return self.stages.quietly(Key(stage=stage, inputs=(model.digest, self.identity)), kind, work)
 
     def _record(self, reverted: frozenset[str], outcome: Outcome, *, kept: bool) -> None:
+        if any(reverted == set(step.reverted) for step in self.steps):  # judged a second time, from memory
+            return
         order = [name for step in self.steps for name in step.reverted]
         names = sorted(reverted, key=lambda name: (name not in order, order.index(name) if name in order else 0, name))
         self.steps.append(Step(reverted=tuple(names), outcome=outcome, kept=kept))

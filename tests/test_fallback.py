@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kit import fallback
 from kit.cache import Cache
-from kit.fallback import Found, Limits
+from kit.fallback import Found, Hints, Limits
 from kit.precision.interface import Group, Lowered
 from kit.progress import Silent
 from kit.stages import Stages
@@ -108,6 +108,38 @@ def test_time_decides_between_layers_that_give_back_as_much(tmp_path: Path) -> N
     assert names(problem.search(tmp_path)) == {"quick"}
 
 
+def test_what_costs_no_time_is_left_for_its_accuracy(tmp_path: Path) -> None:
+    problem = Problem({"bad": 0.2, "poor": 0.004, "rest": 0.0}, {"bad": 0.1, "poor": 0.0, "rest": 0.3},
+                      lambda lowered: 0.2 * ("bad" in lowered) + 0.004 * ("poor" in lowered))  # fmt: skip
+    start = fallback.Unit({"bad", "poor"})
+    search = fallback._Search(
+        make=problem.make, judge=problem.judge, distance=problem.drop, hints=None, latency=problem.latency,
+        stages=Stages(cache=Cache(root=tmp_path), progress=Silent()), identity="set", limits=Limits(),
+        tell=problem.told.append, groups=problem.groups,
+    )  # fmt: skip
+    assert names(search._trim(fallback.Unit(), [start], search._outcome(start))) == {"bad", "poor"}
+    problem.times = {"bad": 0.1, "poor": 0.05, "rest": 0.3}
+    search.stages = Stages(cache=Cache(root=tmp_path / "new"), progress=Silent())
+    assert names(search._trim(fallback.Unit(), [start], search._outcome(start))) == {"bad"}
+
+
+def test_two_groups_with_one_tensor_between_them_are_reverted_together(tmp_path: Path) -> None:
+    """An outlier in a tensor stays quantised as long as the group that gives it, or the one that takes it, is."""
+    losses = {f"l{i}": 0.0001 for i in range(10)}
+
+    def together(lowered: set[str]) -> float:
+        return sum(losses[name] for name in lowered) + 0.2 * bool({"l4", "l5"} & lowered)
+
+    problem = Problem(losses, together=together)
+    hints = Hints(readers={f"l{i}": (f"l{i + 1}",) for i in range(9)})
+    stages = Stages(cache=Cache(root=tmp_path), progress=Silent())
+    found = fallback.search(
+        problem.make, problem.judge, stages=stages, identity="set", distance=problem.drop, hints=lambda _: hints
+    )
+    assert (found.held, names(found)) == (True, {"l4", "l5"})
+    assert problem.judged <= 6
+
+
 def test_what_would_be_no_faster_is_refused_with_the_numbers(tmp_path: Path) -> None:
     problem = Problem({"a": 0.2, "b": 0.2, "c": 0.0}, {"a": 0.3, "b": 0.3, "c": 0.02})
     found = problem.search(tmp_path, Limits(slowest=0.95))
@@ -148,7 +180,7 @@ def test_a_monotone_problem_ends_held_and_minimal(
     losses: dict[str, float], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     problem = Problem(losses)
-    found = problem.search(tmp_path_factory.mktemp("stages"))
+    found = problem.search(tmp_path_factory.mktemp("stages"), timed=False)
     assert found.held
     assert sum(value for name, value in losses.items() if name not in names(found)) <= BUDGET
     for name in names(found):  # not one more could be lowered

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from kit import modules
@@ -35,18 +35,7 @@ def network(graph: onnx.GraphProto) -> Network:
     inputs = tuple(value.name for value in graph.input if value.name not in weights)
     reading = _Reading(constants=weights)
     found = [layer for node in graph.node for layer in _read(node, reading)]
-    layers = (
-        Layer(
-            name=layer.name,
-            operator=layer.operator,
-            inputs=layer.inputs,
-            passed=reading.passed.get(layer.name, ""),
-            module=layer.module,
-            weights=layer.weights,
-            shapes=layer.shapes,
-        )
-        for layer in found
-    )
+    layers = (replace(layer, passed=reading.passed.get(layer.name, "")) for layer in found)
     return Network(inputs=inputs, layers=tuple(layers))
 
 
@@ -83,6 +72,7 @@ def _read(node: onnx.NodeProto, reading: _Reading) -> Iterator[Layer]:
                 module=module,
                 weights=held_names,
                 shapes=tuple(reading.constants[value] for value in held_names),
+                nodes=(node.name,) if node.name else (),
             )
 
 

@@ -19,8 +19,8 @@ class Layer:
     ``name`` is the tensor's, unique in its network; ``inputs`` are the names of the layers that it is computed from,
     conversions of type looked through. ``passed`` is the tensor as the next layers read it: after its own
     quantisation, where it has one. ``module`` is the PyTorch module's path; empty where nothing tells. ``weights`` are
-    the parameters' names, ``shapes`` theirs. ``linear`` is the tensor before an activation that was folded into the
-    layer, ``modules`` are the paths of all that were folded.
+    the parameters' names, ``shapes`` theirs, ``nodes`` the names of the graph's nodes. ``linear`` is the tensor before
+    an activation that was folded into the layer, ``modules`` are the paths of all that were folded.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Layer:
     shapes: tuple[tuple[int, ...], ...] = ()
     linear: str | None = None
     modules: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
 
     @property
     def tapped(self) -> str:
@@ -86,6 +87,7 @@ def _merged(before: Layer, after: Layer) -> Layer | None:
         shapes=before.shapes or after.shapes,
         linear=linear,
         modules=tuple(dict.fromkeys((*paths(before), *paths(after)))),
+        nodes=(*before.nodes, *after.nodes),
     )
 
 

@@ -1,0 +1,102 @@
+"""What each group of a lowered model does to it, for the search for those to leave as they were: ``kit.fallback``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from kit import precision
+from kit.blame import inner
+from kit.blame.layers import Network, ancestors
+from kit.blame.noise import CEILING_DB
+from kit.blame.taps import OnnxTaps
+from kit.blame.values import LayerDifference
+from kit.fallback import Hints
+from kit.precision.interface import Lowered, Pictures
+from kit.types import Interpretation, Model
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Arrays: TypeAlias = "dict[str, npt.NDArray[np.generic]]"
+
+_NEGLIGIBLE_DB = 60.0
+"""Noise that far below what enters a layer is not told apart from rounding."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """Compares lowered forms of ``model`` with it on a few pictures."""
+
+    model: Model
+    meaning: Interpretation
+    pictures: Pictures
+
+    def distance(self, other: Model) -> float:
+        """Return how far another form's answers are: 0 is the same, 1 is lost."""
+        return precision.distance(self.model, other, self.meaning, self.pictures)
+
+    def hints(self, lowered: Lowered) -> Hints:
+        """Return each group's own noise, and which groups read what another gives.
+
+        The SQNR in dB at the noisiest layer of the group, with what entered it as noise taken out, as if the two were
+        independent: ``10 ** (-own / 10) = 10 ** (-out / 10) - 10 ** (-in / 10)``. Groups of which no tensor is found in
+        both models are left out.
+        """
+        first, second = OnnxTaps(self.model.path), OnnxTaps(lowered.model.path)
+        pairs = inner.matches(first, second, {name: name for name in first.network.inputs})
+        noises = inner.measure(first, second, pairs, _Both(self), lambda *_: None)
+        found = inner.differences(first.network, pairs, noises, "int8", 0.0)
+        nodes = {pair.first.name: frozenset(pair.first.nodes) | frozenset(pair.second.nodes) for pair in pairs}
+        groups = {name: _group(nodes[name], lowered) for name in nodes}
+        return Hints(noise=_noise(found, groups), readers=_readers(first.network, groups))
+
+
+def _group(nodes: frozenset[str], lowered: Lowered) -> str | None:
+    return next((group.name for group in lowered.groups if not nodes.isdisjoint(group.nodes)), None)
+
+
+def _noise(found: tuple[LayerDifference, ...], groups: Mapping[str, str | None]) -> dict[str, float]:
+    """Return the own SQNR of each group's noisiest layer."""
+    out = {one.name: one.sqnr_db for one in found}
+    worst: dict[str, float] = {}
+    for one in found:
+        group = groups[one.name]
+        if group is not None:
+            own = _own(one.sqnr_db, [out[name] for name in one.sources])
+            worst[group] = min(worst.get(group, own), own)
+    return worst
+
+
+def _readers(network: Network, groups: Mapping[str, str | None]) -> dict[str, tuple[str, ...]]:
+    """Return the groups that read each group's tensors, what is in no group looked through."""
+    inside = [name for name, group in groups.items() if group is not None]
+    found: dict[str, dict[str, None]] = {}
+    for name, before in ancestors(network, inside).items():
+        reader = groups[name]
+        for source in before:
+            giver = groups[source]
+            if giver is not None and reader is not None and giver != reader:
+                found.setdefault(giver, {})[reader] = None
+    return {giver: tuple(readers) for giver, readers in found.items()}
+
+
+@dataclass(frozen=True)
+class _Both:
+    """The same feeds for both, read anew each time that they are gone through."""
+
+    probe: Probe
+
+    def __iter__(self) -> Iterator[tuple[Arrays, Arrays]]:
+        return ((feeds, feeds) for feeds in self.probe.pictures.feeds(self.probe.model.signature))
+
+
+def _own(out_db: float, entering_db: list[float]) -> float:
+    """Return the SQNR that a layer would have if what it reads had no noise."""
+    entered = 10 ** (-min(entering_db, default=CEILING_DB) / 10)
+    added = 10 ** (-out_db / 10) - entered
+    floor = entered * 10 ** (-_NEGLIGIBLE_DB / 10) or 10 ** (-CEILING_DB / 10)
+    return -10 * math.log10(max(added, floor))
