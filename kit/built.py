@@ -59,7 +59,7 @@ def check(
         exactly = _exactly(str(made.path))
         exact = stack.enter_context(runners.open(exactly)) if exactly else as_served
         after = compare.Answers(exact.run, samples)
-        parity = compare.check_built(runtime.name, graphs, precise, names, before, after, samples, sizes)
+        parity = compare.check_built(runtime.name, graphs, precise, before, after, samples, sizes)
         given = as_served.run(samples.batch(sizes[0]))
         served = max(compare.difference(n, before.at(sizes[0])[n], given[n]).relative for n in names)
     return Built(parity=parity, served=served)
@@ -70,13 +70,12 @@ def _exactly(reference: str) -> str | None:
 
 
 def _inner(graphs: Graphs) -> tuple[str, ...]:
-    """Return the tensors inside that are compared: the network's outputs that are read, and the task's own."""
+    """Return the tensors inside that are looked at: the network's outputs in their order, and the task's own."""
     meaning, outputs = graphs.meaning, graphs.network.signature.outputs
     if meaning.contract == "native":
         return tuple(tensor.name for tensor in outputs)
-    read = outputs if meaning.layout is None else tuple(outputs[p] for p in meaning.layout.outputs)
     task = tasks.get(meaning.task)
-    return (*(f"network/{tensor.name}" for tensor in read), *(f"{task.name}/{name}" for name in task.inner))
+    return (*(f"network/{tensor.name}" for tensor in outputs), *(f"{task.name}/{name}" for name in task.inner))
 
 
 def _twin(precise: Model, names: tuple[str, ...], folder: Path) -> Model:

@@ -137,6 +137,15 @@ def rounding(path: Path) -> str:
     return "fp16" if computes_in_half(model) else "fp32"
 
 
+def chooses(path: Path) -> bool:
+    """Tell whether the user's network, inside a served graph, picks rows of its own: by TopK or NMS."""
+    import onnx
+
+    model = onnx.load(str(path), load_external_data=False)
+    picks = {"TopK", "NonMaxSuppression"}
+    return any(node.op_type in picks and node.output[0].startswith("network/") for node in nodes(model))
+
+
 def is_quantised(model: onnx.ModelProto) -> bool:
     """Tell whether a graph computes with integers that stand for real numbers: Q/DQ, QOperator or dynamic."""
     return any(

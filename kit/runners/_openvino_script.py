@@ -52,7 +52,8 @@ def run(ask: Ask) -> tuple[dict[str, Any], dict[str, Any]]:
         results = request.infer(ask.arrays, share_inputs=True, share_outputs=True)
     except RuntimeError as error:
         raise Refused(str(error).strip().splitlines()[-1]) from error
-    return {}, {port.get_any_name(): results[port] for port in request.model_outputs}
+    names = [port.get_any_name() for port in _Loaded.model.outputs]  # compiled, one may have those inside it as well
+    return {}, {name: results[index] for index, name in enumerate(names)}
 
 
 def _batched() -> bool:

@@ -23,11 +23,36 @@ def convert(ask: Ask) -> tuple[dict[str, Any], dict[str, Any]]:
         model = openvino.Core().read_model(ask.data["onnx"])
     except RuntimeError as error:
         raise Refused(_reason(str(error))) from error
-    for port, name in zip(model.outputs, ask.data["outputs"], strict=True):
-        port.get_tensor().set_names({name})
+    _name(model, ask.data["outputs"])
+    _settle_ties(model)
     openvino.save_model(model, ask.data["xml"], compress_to_fp16=False)
     written = openvino.Core().read_model(ask.data["xml"])
     return {"inputs": _tensors(written.inputs), "outputs": _tensors(written.outputs)}, {}
+
+
+def _name(model: Any, names: list[str]) -> None:
+    """Give each output its one name. Two that are the same tensor would have both: one gets a tensor of its own."""
+    from openvino import opset1
+
+    seen = set()
+    for result, name in zip(model.get_results(), names, strict=True):
+        source = result.input_value(0)
+        place = (source.get_node().get_friendly_name(), source.get_index())
+        if place in seen or source.get_node().get_type_name() == "Parameter":
+            copy = opset1.convert(source, source.get_element_type().get_type_name())
+            result.input(0).replace_source_output(copy.output(0))
+        seen.add(place)
+        result.input_value(0).get_tensor().set_names({name})
+
+
+def _settle_ties(model: Any) -> None:
+    """Let the lower index win where values are equal, as ONNX says; OpenVINO would leave it to chance.
+
+    Equal scores are common: sigmoids that end at 1, and all that comes from 8 bits.
+    """
+    for node in model.get_ops():
+        if node.get_type_name() == "TopK" and node.get_attributes().get("sort") != "none":
+            node.set_attribute("stable", True)
 
 
 def _tensors(ports: Any) -> list[list[Any]]:

@@ -215,7 +215,7 @@ class TestCaught:
         recipe = Recipe(signature=candidate.artifact.signature, count=4)
         with embedded.running(ServerOptions(repository=repository, load_at_start=False, auto_complete=False)) as server:
             entry = Entry(name="m", path=repository / "m", version=1, changed=True)
-            verify.answers(server, entry, (candidate,), recipe, 0.0)
+            verify.answers(server, entry, (candidate,), recipe, (0.0,))
 
     def test_the_right_answer_passes(self, staged: Any, tmp_path: Path) -> None:
         self.ask(staged(models.scale(2), self.TEXT), tmp_path / "repository")
