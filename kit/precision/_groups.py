@@ -65,6 +65,11 @@ def chosen(network: Network, found: Plan, reverted: Collection[str]) -> frozense
     return frozenset(joined)
 
 
+def touched(network: Network, nodes: Collection[str]) -> set[str]:
+    """Return the tensors that the named nodes take and give."""
+    return {name for node in network.nodes if node.name in nodes for name in (*node.input, *node.output) if name}
+
+
 def _activations(network: Network, layer: onnx.NodeProto, allowed: Collection[str]) -> list[onnx.NodeProto]:
     """Return what follows a layer: its bias, its activation, and the residual Add after them."""
     found: list[onnx.NodeProto] = []

@@ -16,11 +16,11 @@ Floats = npt.NDArray[np.floating]
 Counts = npt.NDArray[np.int64]
 
 BINS = 4096
-_COARSE = 1024
-_STEPS = 24
+_COARSE = 512
+_STEPS = 16
 _PERCENTILE = 99.99
 _KL_LEVELS = 128
-_KL_STRIDE = 8
+_KL_STRIDE = 32
 _SMALLEST = 2.0**-100
 
 
@@ -32,6 +32,16 @@ class Seen:
     high: float
     reach: float
     counts: Counts
+
+    def floored(self, floor: float) -> Seen:
+        """Return the same where all that is below ``floor`` is seen as that."""
+        if self.low >= floor or not self.reach:
+            return self
+        place = max(0, int((floor + self.reach) * (BINS / (2 * self.reach))))
+        counts = self.counts.copy()
+        counts[place] += counts[:place].sum()
+        counts[:place] = 0
+        return Seen(low=floor, high=self.high, reach=self.reach, counts=counts)
 
     @property
     def largest(self) -> float:
@@ -113,28 +123,24 @@ def mse(seen: Seen, grid: Grid) -> tuple[float, float]:
     counts, centres = counts[used], np.clip(centres[used], seen.low, seen.high)
     fractions = np.linspace(1.0, 1.0 / _STEPS, _STEPS)
     if grid.symmetric:
-        pairs = [(max(seen.low, -seen.largest * f), min(seen.high, seen.largest * f)) for f in fractions]
+        lows, highs = np.maximum(seen.low, -seen.largest * fractions), np.minimum(seen.high, seen.largest * fractions)
     else:
-        lows = seen.low * fractions if seen.low < 0 else [seen.low]
-        pairs = [(float(low), float(high)) for low in lows for high in seen.high * fractions]
-    return min(pairs, key=lambda pair: _error(counts, centres, pair, grid))
+        lows, highs = (side.ravel() for side in np.meshgrid(seen.low * fractions, seen.high * fractions))
+    best = int(np.argmin(_errors(counts, centres, lows, highs, grid)))
+    return float(lows[best]), float(highs[best])
 
 
 METHODS: dict[str, Method] = {"minmax": minmax, "entropy": entropy, "percentile": percentile, "mse": mse}
 """By name, in the order in which they are tried: of equally good ones the first is taken."""
 
 
-def _error(counts: Floats, centres: Floats, limits: tuple[float, float], grid: Grid) -> float:
-    """Return the sum of squares that a range costs."""
-    low, high = limits
-    step = grid.step(low, high)
-    if not step > 0:
-        return float("inf")
-    half = step * (grid.levels // 2)
-    least = -half if grid.symmetric else float(np.round(low / step)) * step  # zero itself is on the grid
-    most = half if grid.symmetric else least + grid.levels * step
-    rounded = np.clip(np.round(centres / step) * step, least, most)
-    return float(np.sum(counts * (rounded - centres) ** 2))
+def _errors(counts: Floats, centres: Floats, lows: Floats, highs: Floats, grid: Grid) -> Floats:
+    """Return the sum of squares that each range costs."""
+    steps = np.array([grid.step(low, high) for low, high in zip(lows, highs, strict=True)])[:, None]
+    half = steps * (grid.levels // 2)
+    least = -half if grid.symmetric else np.round(lows[:, None] / steps) * steps  # zero itself is on the grid
+    rounded = np.clip(np.round(centres / steps) * steps, least, half if grid.symmetric else least + grid.levels * steps)
+    return np.asarray(((rounded - centres) ** 2) @ counts)
 
 
 def _divergence(counts: Floats, end: int) -> float:

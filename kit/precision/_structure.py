@@ -66,6 +66,15 @@ def end_of(network: Network) -> End:
     return End(predicting=frozenset(predicting), decoding=frozenset(decoding))
 
 
+def is_silu(network: Network, tensor: str) -> bool:
+    """Tell whether a tensor is taken only as ``x * sigmoid(x)``."""
+    takers = network.takers.get(tensor, ())
+    gates = [node for node in takers if node.op_type == "Sigmoid"]
+    if len(takers) != 2 or not gates or tensor in network.outputs:
+        return False
+    return any(node.op_type == "Mul" and gates[0].output[0] in node.input for node in takers)
+
+
 def before_layers(network: Network) -> frozenset[str]:
     """Return the names of the nodes that no learned layer comes before: they prepare what the network takes."""
     behind: set[str] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,8 @@ _HELD_OUT_EVERY = 5
 
 _MOST_HELD_OUT = 64
 _DYNAMIC = "dynamic"
+_SILU_FLOOR = -8.0
+"""SiLU gives -0.003 there and less below: a filter that is always off, at -500, must not take the steps of the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,19 +132,22 @@ def _lowered(work: _Work, observation: Observation, method: str, reverted: froze
     nodes = _groups.chosen(work.network, work.plan, reverted)
     if method == _DYNAMIC:
         return _transformer.dynamic(work.network, nodes)
-    ranges = _ranges(observation, method, work.recipe)
     also = _groups.skips(work.network, nodes) if work.recipe.residual else ()
+    ranges = _ranges(work, observation, method, {*_groups.touched(work.network, nodes), *also})
     made = _writing.quantised(work.network, nodes, ranges, work.recipe, also)
     _writing.tidy(made)
     return made
 
 
-def _ranges(observation: Observation, method: str, recipe: Recipe) -> Mapping[str, tuple[float, float]]:
+def _ranges(
+    work: _Work, observation: Observation, method: str, tensors: Collection[str]
+) -> Mapping[str, tuple[float, float]]:
     from kit.precision._histogram import METHODS, Grid
 
-    grid = Grid(levels=254 if recipe.symmetric else 255, symmetric=recipe.symmetric)
-    choose = METHODS[method]
-    return {name: choose(seen, grid) for name, seen in observation.read().items()}
+    grid = Grid(levels=254 if work.recipe.symmetric else 255, symmetric=work.recipe.symmetric)
+    seen = {name: found for name, found in observation.read().items() if name in tensors}
+    lost = {name for name in seen if _structure.is_silu(work.network, name)}
+    return {n: METHODS[method](found.floored(_SILU_FLOOR) if n in lost else found, grid) for n, found in seen.items()}
 
 
 def _told(trials: tuple[_Trial, ...], best: _Trial) -> str:

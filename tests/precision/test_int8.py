@@ -117,7 +117,7 @@ def test_heads_and_decoding_stay_float_whatever_they_are_called(tmp_path: Path) 
         ("arm64-cpu", "onnxruntime", {"int8"}, False),
         ("t4", "tensorrt", {"int8"}, True),
         ("t4", "onnxruntime", {"int8"}, True),
-        ("x86-cpu", "openvino", {"uint8", "int8"}, False),
+        ("x86-cpu", "openvino", {"int8"}, True),
     ],
 )
 def test_each_backend_gets_its_recipe(target: str, backend: str, types: set[str], zero: bool, tmp_path: Path) -> None:
