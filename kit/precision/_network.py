@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kit.errors import UnsupportedModelError
-from kit.modules import NETWORK
 from kit.types import Interpretation, Model
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def prepare(model: Model, meaning: Interpretation) -> onnx.ModelProto:
     if proto.functions:
         proto = onnx.inliner.inline_local_functions(proto)
     proto = _raised(proto, model)
-    _lift_constants(proto, NETWORK if meaning.contract == "served" else "")
+    _lift_constants(proto, f"{meaning.task}/" if meaning.contract == "served" else None)
     _fold_normalization(proto)
     _name_nodes(proto)
     return proto
@@ -159,12 +158,12 @@ def _raised(proto: onnx.ModelProto, model: Model) -> onnx.ModelProto:
         ) from error
 
 
-def _lift_constants(proto: onnx.ModelProto, prefix: str) -> None:
-    """Make initializers of a network's own constants: the quantizer takes no others for weights."""
+def _lift_constants(proto: onnx.ModelProto, left: str | None) -> None:
+    """Make initializers of constants, for the quantizer takes no others for weights; those called ``left...`` stay."""
     kept = []
     for node in proto.graph.node:
         value = next((a.t for a in node.attribute if a.name == "value"), None)
-        if node.op_type != "Constant" or value is None or not node.output[0].startswith(prefix):
+        if node.op_type != "Constant" or value is None or (left and node.output[0].startswith(left)):
             kept.append(node)
             continue
         tensor = proto.graph.initializer.add()

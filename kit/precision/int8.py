@@ -27,7 +27,7 @@ _HELD_OUT_EVERY = 5
 _MOST_HELD_OUT = 64
 _DYNAMIC = "dynamic"
 _SILU_FLOOR = -8.0
-"""SiLU gives -0.003 there and less below: a filter that is always off, at -500, must not take the steps of the others."""
+"""SiLU gives -0.003 there: a filter that is always off, at -500, must not take the steps of the others."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,9 +53,10 @@ def truth() -> tuple[dict[str, Any], list[int]]:
 
 def mean_average_precision(proto: onnx.ModelProto) -> float:
     """COCO's mAP50-95 of what the network gives to post-processing, on the first test images."""
+    from pycocotools.coco import COCO
+
     import kit.graph
     from examples.digits import evaluate
-    from pycocotools.coco import COCO
 
     opened = onnx.ModelProto()
     opened.CopyFrom(proto)
@@ -74,7 +75,7 @@ def mean_average_precision(proto: onnx.ModelProto) -> float:
 
 
 def plain(proto: onnx.ModelProto, folder: Path, *, without_head: bool) -> onnx.ModelProto:
-    """Quantise as the documentation's first example does: every operator, one scale for each tensor, all that is seen."""
+    """Quantise as the documentation's first example does: every operator, one scale for each tensor."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     feeds = iter(Files(step=16).feeds(digits().signature))
