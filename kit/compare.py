@@ -152,7 +152,7 @@ def check_built(
     samples: Samples,
     sizes: tuple[int, ...],
 ) -> Parity:
-    """Hold the answers of what a runtime built against those of the graph; both give what is inside too (``kit.built``).
+    """Hold the answers of what a runtime built against the graph's; both give what is inside too (``kit.built``).
 
     The network's own outputs are compared with each other; what is decided by them with numpy's decision on the
     built one's own. FP16 numbers are rounded where the graph says by one and not by the other: there the outputs of
