@@ -16,7 +16,7 @@ from kit.cache import tool_version
 from kit.fallback import Step as Taken
 from kit.inputs import read_image
 from kit.latency import Beside
-from kit.lowering import Bench, Lowering, Trial
+from kit.lowering import TRAINED_BITS, Bench, Lowering, Trial
 from kit.manifest import AccuracyRecord
 from kit.pictures import Pictures
 from kit.quality.values import (
@@ -93,7 +93,12 @@ def _target(bench: Bench, made: Lowering, wanted: str) -> TargetQuality:
     tried = {trial.precision for trial in made.trials}
     rest = [level.name for level in precision.ladder(wanted) if level.name not in tried]
     why = (f"{made.chosen.precision} holds, which is lower",)
-    untried = (TrialQuality(precision=name, chosen=False, held=False, tried=False, reasons=why) for name in rest)
+    untried = (
+        TrialQuality(precision=name, chosen=False, held=True, bytes_after=made.chosen.before)
+        if precision.get(name).bits >= TRAINED_BITS
+        else TrialQuality(precision=name, chosen=False, held=False, tried=False, reasons=why)
+        for name in rest
+    )
     return TargetQuality(
         target=made.target,
         runtime=made.runtime,

@@ -36,7 +36,7 @@ FASTER = 0.9
 SMALLER, SLOWER = 0.7, 1.1
 """... or where it has at most the first share of the bytes, and takes at most the second of the time."""
 
-_TRAINED_BITS = 32
+TRAINED_BITS = 32
 _TIMED_S = 2.0
 
 
@@ -131,7 +131,7 @@ def choose(bench: Bench, target: Target, wanted: str) -> Lowering:
 
 
 def _try(bench: Bench, target: Target, runtime: Runtime, level: Precision, *, alone: bool) -> Trial:
-    if level.bits >= _TRAINED_BITS:
+    if level.bits >= TRAINED_BITS:
         lowered = _lowered(bench, target, runtime, level, frozenset())
         return Trial(
             precision=level.name,
@@ -284,7 +284,7 @@ def _at(size: int, first: Running, second: Running, validation: Validation) -> B
 
 def _lowered(bench: Bench, target: Target, runtime: Runtime, level: Precision, reverted: frozenset[str]) -> Lowered:
     """Return the served graph in a precision, from the cache where it was made before."""
-    served, lower = bench.graphs.served, level.bits < _TRAINED_BITS
+    served, lower = bench.graphs.served, level.bits < TRAINED_BITS
     calibration = bench.pictures.calibration if bench.pictures is not None and lower else None
     ask = Ask(
         model=served, meaning=bench.graphs.meaning, target=target, backend=runtime.name, calibration=calibration,
@@ -359,7 +359,7 @@ def pictures(spec: Spec, graphs: Graphs, wanted: Iterable[str], stages: Stages) 
 
     Raises as ``kit.pictures.gather`` does.
     """
-    levels = [level for word in set(wanted) for level in precision.ladder(word) if level.bits < _TRAINED_BITS]
+    levels = [level for word in set(wanted) for level in precision.ladder(word) if level.bits < TRAINED_BITS]
     if not levels:
         return None
     names = labels.find(spec.labels, graphs.network, graphs.meaning)

@@ -228,7 +228,7 @@ def _lower(plan: _Plan, graphs: Graphs, folder: Path) -> tuple[Mapping[str, Lowe
     if pictures is not None:
         quality = appraisal.quality(bench, made, wanted)
         written = writing.write(quality, plan.options.output, folder)
-        page = None if written is None else written.html
+        page, quality = None if written is None else written.html, quality.without_pictures()
         lowering.require_held(made, page)
     for target in plan.targets:
         chosen = made[target.name]

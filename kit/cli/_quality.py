@@ -24,6 +24,8 @@ def lines(quality: Quality, page: Path | None = None) -> Iterator[Text]:
     """
     for target in quality.targets:
         yield Text(f"  {printable(target.target)} on {printable(target.runtime)}", style="bold")
+        if target.not_measured:
+            yield _remark(f"not measured here: {target.not_measured}", "dim")
         yield from _table(target)
     if any(trial.agreement for target in quality.targets for trial in target.trials):
         yield Text("  without labels: agreement with the FP32 model, not accuracy", style="yellow")
@@ -35,13 +37,15 @@ def _table(target: TargetQuality) -> Iterator[Text]:
     rows = [_cells(trial) for trial in target.trials]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
     for trial, cells in zip(target.trials, rows, strict=True):
-        yield _row(trial, cells, widths)
+        line = _row(trial, cells, widths)
+        if trial.verdict is Verdict.UNTRIED:  # nothing else is known of it
+            yield line.append(printable("".join(f": {reason}" for reason in trial.reasons)), style="dim")
+            continue
+        yield line
         for reason in trial.reasons:
             yield _remark(reason, _STYLES[trial.verdict] or "dim")
         if trial.not_timed and trial.not_timed != target.not_measured:
             yield _remark(f"not timed here: {trial.not_timed}", "dim")
-    if target.not_measured:
-        yield _remark(f"not measured here: {target.not_measured}", "dim")
 
 
 def _remark(text: str, style: str) -> Text:
@@ -77,7 +81,7 @@ def _change(trial: TrialQuality) -> str:
     if trial.drop is None:
         return ""
     found = words.change(trial.drop)
-    return f"{words.points(found.value)} points ({words.between(found)}), {words.points(-trial.budget)} allowed"
+    return f"{words.points(found.value)} points ({words.between(found)}), {words.allowed(trial.budget)} allowed"
 
 
 def _size(trial: TrialQuality) -> str:

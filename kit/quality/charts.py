@@ -130,7 +130,7 @@ def described(change: Interval, budget: float) -> str:
     """Say what the line of a budget shows, for who does not see it."""
     return (
         f"change {words.points(change.value)} points, with 95 % confidence {words.between(change)}; "
-        f"{words.points(-budget)} allowed"
+        f"{words.allowed(budget)} allowed"
     )
 
 

@@ -22,7 +22,7 @@ from kit.quality.values import (
 _MARKS = {Verdict.TRAINED: "●", Verdict.HELD: "✓", Verdict.REFUSED: "✗", Verdict.UNTRIED: "\N{EN DASH}"}
 _BRIGHTNESS = ("available", "chosen")
 _SCORES = ("before", "after")
-_FILTERS = (words.metric, words.milliseconds, words.points, words.share, words.size)
+_FILTERS = (words.allowed, words.metric, words.milliseconds, words.points, words.share, words.size)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kit.latency import Percentiles
 
@@ -211,3 +211,11 @@ class Quality:
     targets: tuple[TargetQuality, ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
     machine: str = ""
+
+    def without_pictures(self) -> Quality:
+        """Return the same, its samples without their bytes: all but a page does without them."""
+        return replace(self, targets=tuple(replace(t, trials=tuple(map(_bare, t.trials))) for t in self.targets))
+
+
+def _bare(trial: TrialQuality) -> TrialQuality:
+    return replace(trial, samples=tuple(replace(sample, jpeg=b"") for sample in trial.samples))

@@ -45,11 +45,22 @@ def metric(value: float) -> str:
 
 
 def points(difference: float) -> str:
-    """Write a change in points of 100, with its sign; what rounds to 0 has none."""
+    """Write a change in points of 100, with its sign; what rounds to 0 has none, and what nearly does a digit more."""
     if not math.isfinite(100 * difference):
         return _UNKNOWN
     text = f"{100 * difference:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", _MINUS)
+    if text in ("+0.0", "-0.0"):
+        text = f"{100 * difference:+.2f}"
+    return "0.0" if text in ("+0.00", "-0.00") else text.replace("-", _MINUS)
+
+
+def allowed(budget: float) -> str:
+    """Write a budget as the change that it allows, exactly: ``1.0`` and ``0.25`` points with a minus sign."""
+    if not math.isfinite(100 * budget):
+        return _UNKNOWN
+    number = round(100 * budget, 6)
+    text = f"{number:.1f}" if number == round(number, 1) else f"{number:.4g}"
+    return f"{_MINUS}{text}" if number else text
 
 
 def ascii_signs(text: str) -> str:
@@ -151,7 +162,7 @@ def _prices(trial: TrialQuality) -> Iterable[str]:
         found = change(trial.drop)
         name = trial.metric.removeprefix(_AGREEMENT)
         what = f"{name} (agreement with FP32, not accuracy)" if trial.agreement else name
-        yield f"{what} {points(found.value)} points (95 %: {between(found)}; {points(-trial.budget)} allowed)"
+        yield f"{what} {points(found.value)} points (95 %: {between(found)}; {allowed(trial.budget)} allowed)"
     elif trial.metric:
         yield f"{trial.metric} {metric(trial.before)} before, {metric(trial.after)} after"
 

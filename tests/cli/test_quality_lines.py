@@ -40,20 +40,17 @@ def test_a_line_for_each_precision_in_columns() -> None:
     assert shown(HELD, UNTRIED, TRAINED, page=Path("m.html")) == [
         "  x86-cpu on onnxruntime",
         "  * int8  served, held  mAP50-95 0.799 -> 0.792  -0.7 points (-1.2 to -0.2), -1.0 allowed  439 kB (32 %)",
-        "    fp16  not tried",
-        "        int8 holds",
+        "    fp16  not tried: int8 holds",
         "    fp32  as trained" + " " * 71 + "1.35 MB",
         "  quality report:  m.html",
     ]
 
 
 def test_why_it_was_refused_and_what_was_not_seen() -> None:
-    assert shown(REFUSED, not_measured="speed")[2:] == [
-        "        falls too far",
-        "        scores shift",
-        "        not timed here: needs a T4",
-        "        not measured here: speed",
-    ]
+    above, refused, *below = shown(REFUSED, not_measured="speed")[1:]
+    assert above == "        not measured here: speed"
+    assert refused.startswith("    int8  refused  mAP50-95 0.799")
+    assert below == ["        falls too far", "        scores shift", "        not timed here: needs a T4"]
     assert [line for line in shown(REFUSED, not_measured="needs a T4") if "T4" in line] == [
         "        not measured here: needs a T4"
     ]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.quality import words
-from kit.quality.values import Interval, TargetQuality, TrialQuality, Verdict
+from kit.quality.values import Interval, TargetQuality, TrialQuality
 
 
 def said(*trials: TrialQuality) -> str:
@@ -66,6 +66,17 @@ def test_a_change_is_a_drop_turned(drop: float) -> None:
     assert text[0] == ("0" if float(text) == 0 else "-" if drop > 0 else "+")
 
 
+@pytest.mark.parametrize(
+    ("budget", "text"), [(0.01, "-1.0"), (0.0, "0.0"), (0.0025, "-0.25"), (0.0001, "-0.01"), (0.05, "-5.0")]
+)
+def test_budgets_are_exact(budget: float, text: str) -> None:
+    assert words.ascii_signs(words.allowed(budget)) == text
+
+
+def test_a_change_that_nearly_is_none_has_a_digit_more() -> None:
+    assert [words.ascii_signs(words.points(x)) for x in (0.0003, -0.0004, 0.00001)] == ["+0.03", "-0.04", "0.0"]
+
+
 def test_what_is_served_comes_with_its_price() -> None:
     assert said(qualities.held(), qualities.untried(), qualities.trained()) == (
         "Served in INT8: 2.1x as fast at batch 1, 32 % of the size, "
@@ -93,11 +104,6 @@ def test_a_long_reason_is_cut_where_all_of_it_stands_nearby() -> None:
     text = said(qualities.refused(reasons=("word " * 100,)))
     assert len(text) < 250
     assert text.endswith("word …")
-
-
-def test_verdicts() -> None:
-    found = [t.verdict for t in (qualities.held(), qualities.refused(), qualities.untried(), qualities.trained())]
-    assert found == [Verdict.HELD, Verdict.REFUSED, Verdict.UNTRIED, Verdict.TRAINED]
 
 
 @pytest.mark.parametrize("name", ["mAP50-95", "box mAP50", "agreement mAP50-95", "top-1", "retrieval top-1", "mIoU"])
