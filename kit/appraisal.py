@@ -16,9 +16,10 @@ from kit.cache import tool_version
 from kit.fallback import Step as Taken
 from kit.inputs import read_image
 from kit.latency import Beside
-from kit.lowering import TRAINED_BITS, Bench, Lowering, Trial
+from kit.lowering import Lowering, Trial
 from kit.manifest import AccuracyRecord
 from kit.pictures import Pictures
+from kit.precision.interface import TRAINED_BITS
 from kit.quality.values import (
     Box,
     CalibrationQuality,
@@ -32,6 +33,7 @@ from kit.quality.values import (
     Timing,
     TrialQuality,
 )
+from kit.types import Spec
 
 _DIGITS = 4
 _JPEG_QUALITY = 80
@@ -56,19 +58,20 @@ def record(made: Lowering) -> AccuracyRecord | None:
     )
 
 
-def quality(bench: Bench, made: Mapping[str, Lowering], wanted: Mapping[str, str]) -> Quality:
+def quality(
+    spec: Spec, task: str, pictures: Pictures, made: Mapping[str, Lowering], wanted: Mapping[str, str]
+) -> Quality:
     """Return all that was measured; ``wanted`` is the precision that each target was to get."""
-    assert bench.pictures is not None
     names = {tool for name in precision.names() for tool in precision.get(name).tools}
     return Quality(
-        name=bench.spec.name,
+        name=spec.name,
         kit=__version__,
-        source=bench.spec.source,
-        task=bench.graphs.meaning.task,
-        validation=str(bench.spec.validation or bench.spec.calibration),
-        validation_warnings=bench.pictures.notes,
-        calibration=_calibration(bench.pictures),
-        targets=tuple(_target(bench, lowering, wanted[name]) for name, lowering in made.items()),
+        source=spec.source,
+        task=task,
+        validation=f"{spec.validation or spec.calibration}, {len(pictures.validation)} pictures",
+        validation_warnings=pictures.notes,
+        calibration=_calibration(pictures),
+        targets=tuple(_target(lowering, wanted[name]) for name, lowering in made.items()),
         tools={name: tool_version(name) for name in sorted(names)},
         machine=f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
     )
@@ -89,7 +92,7 @@ def _calibration(pictures: Pictures) -> CalibrationQuality | None:
     )
 
 
-def _target(bench: Bench, made: Lowering, wanted: str) -> TargetQuality:
+def _target(made: Lowering, wanted: str) -> TargetQuality:
     tried = {trial.precision for trial in made.trials}
     rest = [level.name for level in precision.ladder(wanted) if level.name not in tried]
     why = (f"{made.chosen.precision} holds, which is lower",)
@@ -104,11 +107,11 @@ def _target(bench: Bench, made: Lowering, wanted: str) -> TargetQuality:
         runtime=made.runtime,
         measured_on=made.measured_on,
         not_measured=made.not_measured,
-        trials=(*(_trial(bench, trial, chosen=trial is made.chosen) for trial in made.trials), *untried),
+        trials=(*(_trial(trial, chosen=trial is made.chosen) for trial in made.trials), *untried),
     )
 
 
-def _trial(bench: Bench, trial: Trial, *, chosen: bool) -> TrialQuality:
+def _trial(trial: Trial, *, chosen: bool) -> TrialQuality:
     plain = TrialQuality(
         precision=trial.precision,
         chosen=chosen and trial.held,
@@ -123,12 +126,12 @@ def _trial(bench: Bench, trial: Trial, *, chosen: bool) -> TrialQuality:
     )
     if (verdict := trial.verdict) is None or trial.lowered is None:
         return plain
-    return _with_verdict(bench, plain, trial, verdict)
+    return _with_verdict(plain, trial, verdict)
 
 
-def _with_verdict(bench: Bench, plain: TrialQuality, trial: Trial, verdict: Verdict) -> TrialQuality:
+def _with_verdict(plain: TrialQuality, trial: Trial, verdict: Verdict) -> TrialQuality:
     assert trial.lowered is not None
-    budget, agreement = bench.budget, verdict.after.agreement
+    budget, agreement = verdict.budget, verdict.after.agreement
     return replace(
         plain,
         method=trial.lowered.method,

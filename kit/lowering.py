@@ -6,38 +6,28 @@ is measured to be faster, or smaller, by enough. What was tried and refused is k
 
 from __future__ import annotations
 
-import hashlib
-import os
-import platform
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-from kit import accuracy, artifacts, fallback, labels, precision, runners, runtimes
+from kit import fallback, labels, precision
 from kit import pictures as material
-from kit.accuracy import Answers, Budget, Validation, Verdict, answers, own
-from kit.cache import Key
+from kit.accuracy import Verdict, own
+from kit.bench import Bench
 from kit.errors import AccuracyError, QuantizationError, UnsupportedModelError
 from kit.fallback import Found, Limits, Step
-from kit.latency import Beside, beside
+from kit.latency import Beside
 from kit.pictures import Pictures
-from kit.precision.interface import Ask, Lowered, Precision
-from kit.runners.interface import Running
-from kit.runtimes.interface import Runtime
+from kit.precision.interface import TRAINED_BITS, Lowered, Precision
 from kit.stages import Stages
-from kit.types import Artifact, Graphs, Model, Spec, Target
+from kit.types import Artifact, Graphs, Model, Spec
 
 FASTER = 0.9
 """A model is worth what it loses where it takes at most this share of the time, and is no larger ..."""
 
 SMALLER, SLOWER = 0.7, 1.1
 """... or where it has at most the first share of the bytes, and takes at most the second of the time."""
-
-TRAINED_BITS = 32
-_TIMED_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,124 +81,90 @@ class Lowering:
         return self.chosen.lowered.model
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bench:
-    """What every trial needs. ``pictures`` is None where nothing but the precision of the training is asked for."""
-
-    spec: Spec
-    graphs: Graphs
-    pictures: Pictures | None
-    stages: Stages
-
-    @property
-    def budget(self) -> Budget:
-        """The spec's, in fractions."""
-        return Budget(drop=self.spec.max_drop / 100, class_drop=self.spec.max_class_drop / 100)
-
-
-def choose(bench: Bench, target: Target, wanted: str) -> Lowering:
-    """Return what ``target`` gets of the precisions that ``wanted`` stands for.
+def choose(bench: Bench, wanted: str) -> Lowering:
+    """Return what the bench's target gets of the precisions that ``wanted`` stands for.
 
     The last trial is not ``held`` where the only precision that was asked for does not hold its budget: nothing may
     be published then. Raises what making a model in a precision raises.
     """
-    runtime, trials = runtimes.choose(target, bench.spec.runtime), []
+    trials: list[Trial] = []
     for level in precision.ladder(wanted):
         start = time.perf_counter()
-        trials.append(trial := _try(bench, target, runtime, level, alone=wanted == level.name))
+        trials.append(trial := _try(bench, level, alone=wanted == level.name))
         if bench.pictures is not None:
-            bench.stages.finished(f"{level.name} {target.name}", _outcome(trial), start)
+            bench.stages.finished(f"{level.name} {bench.target.name}", _outcome(trial), start)
         if trial.held:
             break
-    place = _Place.of(target, runtime)
     return Lowering(
-        target=target.name,
-        runtime=runtime.name,
-        measured_on=place.words,
-        not_measured=place.lacks,
+        target=bench.target.name,
+        runtime=bench.runtime.name,
+        measured_on=bench.place.words,
+        not_measured=bench.place.lacks,
         trials=tuple(trials),
     )
 
 
-def _try(bench: Bench, target: Target, runtime: Runtime, level: Precision, *, alone: bool) -> Trial:
+def _try(bench: Bench, level: Precision, *, alone: bool) -> Trial:
     if level.bits >= TRAINED_BITS:
-        lowered = _lowered(bench, target, runtime, level, frozenset())
-        return Trial(
-            precision=level.name,
-            held=True,
-            lowered=lowered,
-            artifact=artifacts.build(lowered.model, target, runtime, bench.stages),
-        )
+        lowered = bench.lowered(level)
+        return Trial(precision=level.name, held=True, lowered=lowered, artifact=bench.built(lowered.model))
     try:
-        return _judged(bench, target, runtime, level)
+        return _judged(bench, level)
     except (QuantizationError, UnsupportedModelError) as error:
         if alone:
             raise
         return Trial(precision=level.name, held=False, reasons=(str(error),))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Place:
-    """Where a target's model is run to be judged: as it will be, or its graph by ONNX Runtime where that cannot be."""
-
-    runner: str
-    words: str
-    lacks: str = ""
-
-    @property
-    def timed(self) -> bool:
-        """Whether its times are the target's kind of times."""
-        return not self.lacks
-
-    @staticmethod
-    def of(target: Target, runtime: Runtime) -> _Place:
-        backend = target.backend(runtime.name)
-        on_cpu = backend is not None and backend.instance_kind == "KIND_CPU"
-        here = platform.machine() in (target.device.architecture, {"x86_64": "AMD64"}.get(target.device.architecture))
-        if on_cpu and here and runtime.name in runners.names():
-            return _Place(runner=runtime.name, words=f"{runtime.name} on this machine")
-        needs = target.device.description if not on_cpu else f"a processor of the kind {target.device.architecture}"
-        return _Place(runner="onnxruntime", words="onnxruntime on this machine", lacks=f"speed: needs {needs}")
-
-
-def _judged(bench: Bench, target: Target, runtime: Runtime, level: Precision) -> Trial:
+def _judged(bench: Bench, level: Precision) -> Trial:
     """Make the model in a lower precision, and hold it to the budget and to what it is worth."""
-    place = _Place.of(target, runtime)
-    trained = _lowered(bench, target, runtime, precision.get("fp32"), frozenset())
-    before = _answers(bench, target, runtime, trained.model, place)
-
-    def make(reverted: frozenset[str]) -> Lowered:
-        return _lowered(bench, target, runtime, level, reverted)
-
-    def judge(model: Model) -> Verdict:
-        return _verdict(bench, before, _answers(bench, target, runtime, model, place))
-
-    lowered = make(frozenset())
-    verdict, found = judge(lowered.model), None
+    trained, lowered, found = bench.lowered(_trained()).model, bench.lowered(level), None
+    verdict = bench.verdict(trained, lowered.model)
     if not verdict.held and lowered.groups:
-        found = _search(bench, target, runtime, trained.model, make, judge, place)
+        found = _search(bench, level, trained)
         lowered = found.lowered
-        verdict = judge(lowered.model)
-    first, second = (artifacts.build(one.model, target, runtime, bench.stages) for one in (trained, lowered))
-    timings = (
-        _timed(bench, target, runtime, place, trained.model, lowered.model) if place.timed and verdict.held else ()
-    )
-    weights = [sum(file.path.stat().st_size for file in artifact.files) for artifact in (first, second)]
-    worthless = _worthless(weights[0], weights[1], timings) if verdict.held else ()
+        verdict = bench.verdict(trained, lowered.model)
+    artifact = bench.built(lowered.model)
+    before, after = (_bytes(one) for one in (bench.built(trained), artifact))
+    timings = bench.timed(trained, lowered.model) if verdict.held else ()
+    worthless = _worthless(before, after, timings) if verdict.held else ()
     return Trial(
         precision=level.name,
         held=verdict.held and not worthless,
         lowered=lowered,
-        artifact=second,
+        artifact=artifact,
         reasons=(*verdict.reasons, *worthless),
         notes=(*([found.why] if found is not None else []), *verdict.notes),
         verdict=verdict,
         timings=timings,
-        not_timed="" if timings else place.lacks or "its accuracy does not hold",
+        not_timed="" if timings else bench.place.lacks or "its accuracy does not hold",
         reverted=found.modules if found is not None else (),
         steps=found.steps if found is not None else (),
-        before=weights[0],
-        after=weights[1],
+        before=before,
+        after=after,
+    )
+
+
+def _trained() -> Precision:
+    """Return the precision that changes nothing."""
+    return max((precision.get(name) for name in precision.names()), key=lambda level: level.bits)
+
+
+def _bytes(artifact: Artifact) -> int:
+    return sum(file.path.stat().st_size for file in artifact.files)
+
+
+def _search(bench: Bench, level: Precision, trained: Model) -> Found:
+    """Look for the layers that must stay as they were trained."""
+    timed = not bench.place.lacks
+    return fallback.search(
+        lambda reverted: bench.lowered(level, reverted),
+        lambda model: bench.verdict(trained, model),
+        stages=bench.stages,
+        identity=bench.identity(trained),
+        latency=(lambda model: max(one.ratio for one in bench.timed(trained, model))) if timed else None,
+        limits=Limits(slowest=1.0 if timed else None),
+        tell=bench.stages.progress.note,
     )
 
 
@@ -226,119 +182,6 @@ def _worthless(before: int, after: int, timings: tuple[Beside, ...]) -> tuple[st
     return (f"it takes {told} of the time and {size:.0%} of the size; worth it would be {wanted}",)
 
 
-def _timed(
-    bench: Bench, target: Target, runtime: Runtime, place: _Place, first: Model, second: Model
-) -> tuple[Beside, ...]:
-    """Measure both in turn at batch 1 and 4. What was measured is kept: the same files are judged the same again."""
-    assert bench.pictures is not None
-    validation, runner = bench.pictures.validation, runners.get(place.runner)
-
-    def work(_: Path) -> tuple[Beside, ...]:
-        files = [str(artifacts.build(model, target, runtime, bench.stages).path) for model in (first, second)]
-        with bench.stages.progress.working("timing"), ExitStack() as stack:
-            before, after = (stack.enter_context(runner.open(file)) for file in files)
-            return tuple(_at(size, before, after, validation) for size in sizes)
-
-    sizes = (1, 4) if first.signature.batched else (1,)
-    machine = (platform.node(), platform.processor(), os.cpu_count())
-    key = Key(
-        stage="timing", inputs=(first.digest, second.digest), parameters=(place.runner, sizes, machine),
-        tools=runner.tools,
-    )  # fmt: skip
-    return bench.stages.quietly(key, tuple[Beside, ...], work)
-
-
-def _search(
-    bench: Bench,
-    target: Target,
-    runtime: Runtime,
-    trained: Model,
-    make: fallback.Make,
-    judge: fallback.Judge,
-    place: _Place,
-) -> Found:
-    """Look for the layers that must stay as they were trained."""
-    assert bench.pictures is not None
-
-    def latency(model: Model) -> float:
-        return max(timed.ratio for timed in _timed(bench, target, runtime, place, trained, model))
-
-    identity = hashlib.sha256(
-        repr((trained.digest, bench.pictures.validation.digest, bench.budget, bench.spec.metric, place)).encode()
-    )
-    return fallback.search(
-        make,
-        judge,
-        stages=bench.stages,
-        identity=identity.hexdigest(),
-        latency=latency if place.timed else None,
-        limits=Limits(slowest=1.0 if place.timed else None),
-        tell=bench.stages.progress.note,
-    )
-
-
-def _at(size: int, first: Running, second: Running, validation: Validation) -> Beside:
-    feeds = next(islice(validation.feeds(first.signature, size), 1))
-    return beside(lambda: first.run(feeds), lambda: second.run(feeds), batch=size, seconds=_TIMED_S)
-
-
-def _lowered(bench: Bench, target: Target, runtime: Runtime, level: Precision, reverted: frozenset[str]) -> Lowered:
-    """Return the served graph in a precision, from the cache where it was made before."""
-    served, lower = bench.graphs.served, level.bits < TRAINED_BITS
-    calibration = bench.pictures.calibration if bench.pictures is not None and lower else None
-    ask = Ask(
-        model=served, meaning=bench.graphs.meaning, target=target, backend=runtime.name, calibration=calibration,
-        reverted=reverted,
-    )  # fmt: skip
-    digests = (calibration.digest,) if calibration is not None else ()
-    facts = (target.device, target.backend(runtime.name), target.stack) if lower else None
-    key = Key(
-        stage=f"precision {level.name}", inputs=(served.digest, *digests), parameters=(facts, sorted(reverted)),
-        tools=level.tools,
-    )  # fmt: skip
-
-    def work(folder: Path) -> Lowered:
-        with bench.stages.progress.working(f"{level.name} for {target.name}"):
-            return level.apply(ask, folder)
-
-    return bench.stages.quietly(key, Lowered, work)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Kept:
-    """Answers in a file."""
-
-    path: Path
-
-
-def _answers(bench: Bench, target: Target, runtime: Runtime, model: Model, place: _Place) -> Answers:
-    """Return what a model answers to the validation set, at the lowest threshold."""
-    assert bench.pictures is not None
-    meaning, validation = bench.graphs.meaning, bench.pictures.validation
-    runner = runners.get(place.runner)
-
-    def work(folder: Path) -> _Kept:
-        twin = accuracy.evaluation_twin(model, meaning, folder)
-        path = artifacts.build(twin, target, runtime, bench.stages).path if place.runner == runtime.name else twin.path
-        told = f"showing {len(validation)} pictures to the model for {target.name}"
-        with bench.stages.progress.working(told), runner.open(str(path)) as running:
-            found = accuracy.measure(running.run, validation, meaning, running.signature)
-        found.save(folder / "answers.npz")
-        return _Kept(path=folder / "answers.npz")
-
-    key = Key(
-        stage="answers", inputs=(model.digest, validation.digest), parameters=(place.runner, meaning),
-        tools=("numpy", "pillow", *runner.tools),
-    )  # fmt: skip
-    return answers.load(bench.stages.quietly(key, _Kept, work).path)
-
-
-def _verdict(bench: Bench, before: Answers, after: Answers) -> Verdict:
-    assert bench.pictures is not None
-    metric = own.load(bench.spec.metric) if bench.spec.metric is not None else None
-    return accuracy.judge(before, after, bench.pictures.validation, bench.budget, metric=metric)
-
-
 def _outcome(trial: Trial) -> str:
     """Say in a line what came of a trial."""
     if (verdict := trial.verdict) is None:
@@ -354,22 +197,38 @@ def _outcome(trial: Trial) -> str:
     return f"{'held' if trial.held else 'REFUSED'}: {', '.join(said)}{''.join(f'; {r}' for r in trial.reasons)}"
 
 
+def require(spec: Spec, wanted: Iterable[str]) -> None:
+    """Find what the precisions that are asked for lack, before any work: pictures, or the user's own metric.
+
+    Raises ``UsageError``, ``UnknownPrecisionError`` and ``MetricError``.
+    """
+    for word in dict.fromkeys(wanted):
+        if levels := _lower([word]):
+            material.require(spec, word, calibrated=any(level.calibrated for level in levels))
+    if spec.metric is not None:
+        own.load(spec.metric)
+
+
 def pictures(spec: Spec, graphs: Graphs, wanted: Iterable[str], stages: Stages) -> Pictures | None:
     """Return the pictures that the precisions need which are asked for; None where these need none.
 
     Raises as ``kit.pictures.gather`` does.
     """
-    levels = [level for word in set(wanted) for level in precision.ladder(word) if level.bits < TRAINED_BITS]
-    if not levels:
+    if not _lower(wanted):
         return None
     names = labels.find(spec.labels, graphs.network, graphs.meaning)
     start = time.perf_counter()
-    with stages.progress.working("pictures"):
-        found = material.gather(spec, graphs.meaning, names, calibrated=any(level.calibrated for level in levels))
+    with stages.progress.working("looking at pictures"):
+        found = material.gather(spec, graphs.meaning, names)
     stages.finished("pictures", _told(found), start)
     for note in found.notes:
         stages.progress.note(note)
     return found
+
+
+def _lower(wanted: Iterable[str]) -> list[Precision]:
+    """Return those of the precisions that are lower than that of the training."""
+    return [level for word in set(wanted) for level in precision.ladder(word) if level.bits < TRAINED_BITS]
 
 
 def _told(found: Pictures) -> str:

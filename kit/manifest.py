@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -109,6 +109,12 @@ class Manifest:
 def text(manifest: Manifest) -> str:
     """Return the file's text: keys in the order of the classes, two spaces, one newline at the end."""
     return json.dumps(msgspec.to_builtins(manifest, enc_hook=str), indent=2, ensure_ascii=False) + "\n"
+
+
+def with_evidence(draft: Manifest, parity: tuple[StageParity, ...], seen: Mapping[str, Verification]) -> Manifest:
+    """Return the manifest with what was compared, and what was verified of each target."""
+    records = {name: replace(r, verification=seen.get(name, r.verification)) for name, r in draft.targets.items()}
+    return replace(draft, parity=parity, targets=records)
 
 
 def read(folder: Path) -> Manifest | None:

@@ -29,22 +29,33 @@ class Pictures:
     notes: tuple[str, ...] = ()
 
 
-def gather(spec: Spec, meaning: Interpretation, labels: Sequence[str], *, calibrated: bool) -> Pictures:
-    """Find the pictures that the spec names; ``calibrated``: whether some to calibrate on must be there.
+def require(spec: Spec, wanted: str, *, calibrated: bool) -> None:
+    """Raise ``UsageError`` where the spec names no pictures, or none to calibrate on where ``calibrated`` asks for it.
 
-    Raises ``UsageError``, ``CalibrationError``, ``ValidationSetError``, ``InputsError``.
+    ``wanted`` is the precision that they are for. None of them is read: a mistake that is seen before any work.
     """
-    wanted = "int8" if calibrated else spec.precision
+    if spec.contract != "served":
+        raise UsageError(
+            f"--precision {wanted} is judged by what is answered to pictures, and --contract native takes numbers; "
+            "leave one of the two out"
+        )
     if spec.calibration is None and calibrated:
         raise UsageError(
             f"--precision {wanted} takes its ranges from real pictures: give --calibration, a folder, a COCO set or a "
-            "video; about 500, not those of --validation"
+            "video; about 500 pictures, not those of --validation"
         )
     if spec.calibration is None and spec.validation is None:
         raise UsageError(
-            f"--precision {wanted} is judged on real pictures: give --validation (with labels, so that its accuracy "
-            "is known) or --calibration (then its agreement with FP32 is)"
+            f"--precision {wanted} is judged on real pictures: give --validation (with labels, so that its "
+            "accuracy is known) or --calibration (then its agreement with FP32 is)"
         )
+
+
+def gather(spec: Spec, meaning: Interpretation, labels: Sequence[str]) -> Pictures:
+    """Read the pictures that the spec names, which ``require`` has found to be enough.
+
+    Raises ``CalibrationError``, ``ValidationSetError`` and ``InputsError``.
+    """
     if spec.calibration is None:
         assert spec.validation is not None
         return Pictures(validation=accuracy.read(spec.validation, meaning, labels))

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kit import (
-    __version__,
     appraisal,
     artifacts,
     calibration,
     contract,
+    drafting,
     heads,
     inputs,
     labels,
@@ -20,7 +20,6 @@ from kit import (
     loading,
     lowering,
     manifest,
-    precision,
     render,
     report,
     repository,
@@ -33,12 +32,14 @@ from kit import (
     verify,
     workspace,
 )
+from kit.bench import Bench
 from kit.building import reading
-from kit.cache import Cache, Key, tool_version
+from kit.cache import Cache, Key
 from kit.errors import UsageError
 from kit.inputs import Recipe
-from kit.lowering import Bench, Lowering
-from kit.manifest import Manifest, Origin, StageParity, TargetRecord
+from kit.lowering import Lowering
+from kit.manifest import Manifest
+from kit.pictures import Pictures
 from kit.progress import Progress, Silent
 from kit.quality import writing
 from kit.quality.values import Quality
@@ -47,8 +48,6 @@ from kit.sources.interface import Loaded
 from kit.stages import Stages
 from kit.types import Artifact, Entry, Graphs, Interpretation, Model, Parity, Spec, Target, Verification
 from kit.verify import Candidate, Standby, Verifier
-
-_GRAPH_TOOLS = ("onnx", "onnxruntime")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +125,7 @@ def _generate(spec: Spec, options: Options, progress: Progress, start: float) ->
         draft = _draft(plan, graphs, lowerings, files, content)
         entry = repository.stage(work, draft, plan.published, content)
         parity, seen = _prove(plan, graphs, files, content, entry, standby)
-        evidence = _with_evidence(draft, manifest.summarize(parity), seen)
+        evidence = manifest.with_evidence(draft, manifest.summarize(parity), seen)
         finished = repository.complete(evidence, plan.published, content)
         entry = _publish(plan, entry, finished)
         if not entry.changed and plan.published.manifest is not None:
@@ -142,9 +141,9 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
     """Find every mistake that can be found before any work."""
     facts = tuple(targets.load(name, options.target_folders) for name in spec.targets)
     for target in facts:
-        precision.ladder(_precision_of(spec, target))
         runtimes.choose(target, spec.runtime)
         lacking.require(target, threads=spec.intra_op_threads, folders=options.target_folders)
+    lowering.require(spec, [_precision_of(spec, target) for target in facts])
     if spec.task is not None:
         tasks.get(spec.task)
     if spec.head is not None:
@@ -199,7 +198,7 @@ def _convert(plan: _Plan, loaded: Loaded) -> Graphs:
         lambda found: summary.meaning(plan.spec, found, network),
     )
     served = stages.cached(
-        Key(stage="contract", inputs=(network.digest,), parameters=meaning, tools=_GRAPH_TOOLS),
+        Key(stage="contract", inputs=(network.digest,), parameters=meaning, tools=drafting.GRAPH_TOOLS),
         Model,
         lambda folder: contract.fuse(network, meaning, folder),
         summary.signature,
@@ -219,24 +218,35 @@ def _lower(plan: _Plan, graphs: Graphs, folder: Path) -> tuple[Mapping[str, Lowe
 
     Raises ``AccuracyError`` where the only one that was asked for does not hold.
     """
-    spec = plan.spec
+    spec, stages = plan.spec, plan.stages
     wanted = {target.name: _precision_of(spec, target) for target in plan.targets}
-    pictures = lowering.pictures(spec, graphs, wanted.values(), plan.stages)
-    bench = Bench(spec=spec, graphs=graphs, pictures=pictures, stages=plan.stages)
-    made = {target.name: lowering.choose(bench, target, wanted[target.name]) for target in plan.targets}
-    quality = page = None
+    pictures = lowering.pictures(spec, graphs, wanted.values(), stages)
+    made, quality, page = {}, None, None
+    for bench in (_bench(plan, graphs, pictures, target) for target in plan.targets):
+        made[bench.target.name] = lowering.choose(bench, wanted[bench.target.name])
     if pictures is not None:
-        quality = appraisal.quality(bench, made, wanted)
+        quality = appraisal.quality(spec, graphs.meaning.task, pictures, made, wanted)
         written = writing.write(quality, plan.options.output, folder)
-        page, quality = None if written is None else written.html, quality.without_pictures()
+        page = None if written is None else written.html
         lowering.require_held(made, page)
     for target in plan.targets:
-        chosen = made[target.name]
-        runtime = runtimes.choose(target, spec.runtime)
-        if chosen.artifact.engine is not None:
-            reading.require(chosen.artifact, plan.stages)
-        artifacts.check(chosen.artifact, chosen.model, graphs, target, runtime, plan.images, plan.stages)
-    return made, quality, page
+        _check(plan, graphs, target, made[target.name])
+    return made, None if quality is None else quality.without_pictures(), page
+
+
+def _bench(plan: _Plan, graphs: Graphs, pictures: Pictures | None, target: Target) -> Bench:
+    runtime = runtimes.choose(target, plan.spec.runtime)
+    return Bench(
+        spec=plan.spec, graphs=graphs, pictures=pictures, target=target, runtime=runtime, stages=plan.stages
+    )  # fmt: skip
+
+
+def _check(plan: _Plan, graphs: Graphs, target: Target, made: Lowering) -> None:
+    """Hold what was made for a target to what is known without a server of its kind."""
+    if made.artifact.engine is not None:
+        reading.require(made.artifact, plan.stages)
+    runtime = runtimes.choose(target, plan.spec.runtime)
+    artifacts.check(made.artifact, made.model, graphs, target, runtime, plan.images, plan.stages)
 
 
 def _backends(plan: _Plan) -> tuple[str, ...]:
@@ -289,38 +299,10 @@ def _draft(
     files: Mapping[str, Artifact],
     content: Content,
 ) -> Manifest:
-    """Return the manifest without what is still to be seen: parity and verification."""
-    source = sources.resolve(plan.spec.source)
-    levels = {name: precision.get(made.chosen.precision) for name, made in lowerings.items()}
-    builders = [runtimes.choose(t, plan.spec.runtime) for t in plan.targets]
-    used = (*(tool for p in levels.values() for tool in p.tools), *(tool for r in builders for tool in r.tools))
-    tools = sorted({"onnxsim", *_GRAPH_TOOLS, *source.tools, *used})
-    unseen = Verification(target="", level="none", server=None)
-    return Manifest(
-        name=plan.spec.name,
+    return replace(
+        drafting.draft(plan.spec, graphs, plan.targets, lowerings, files),
         version=repository.next_version(plan.published, content.artifacts),
-        kit=__version__,
-        source=Origin(
-            kind=source.name,
-            name=source.origin(plan.spec.source),
-            sha256=graphs.source_digest,
-        ),
-        tools={tool: tool_version(tool) for tool in tools},
-        interpretation=graphs.meaning,
-        signature=graphs.served.signature,
         labels=content.texts.get("labels.txt", "").count("\n"),
-        parity=(),
-        targets={
-            t.name: TargetRecord(
-                config=f"configs/{t.name}.pbtxt",
-                backend=files[t.name].backend,
-                precision=levels[t.name].name,
-                facts=targets.used_facts(t, files[t.name].backend),
-                verification=unseen,
-                accuracy=appraisal.record(lowerings[t.name]),
-            )
-            for t in plan.targets
-        },
     )
 
 
@@ -410,13 +392,9 @@ def _is_known(plan: _Plan, finished: Manifest) -> bool:
     if known is None:
         return False
     if plan.options.verify == "none":
-        finished = _with_evidence(finished, finished.parity, {n: r.verification for n, r in known.targets.items()})
+        seen = {name: record.verification for name, record in known.targets.items()}
+        finished = manifest.with_evidence(finished, finished.parity, seen)
     return manifest.text(known) == manifest.text(finished)
-
-
-def _with_evidence(draft: Manifest, parity: tuple[StageParity, ...], seen: Mapping[str, Verification]) -> Manifest:
-    records = {name: replace(r, verification=seen.get(name, r.verification)) for name, r in draft.targets.items()}
-    return replace(draft, parity=parity, targets=records)
 
 
 def _precision_of(spec: Spec, target: Target) -> str:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 Arrays: TypeAlias = "dict[str, npt.NDArray[np.generic]]"
 
 
+TRAINED_BITS = 32
+"""Of the numbers that networks are trained in: a precision of fewer is a lower one."""
+
+
 class Pictures(Protocol):
     """Real pictures, as a served model takes them. ``digest`` covers all that ``feeds`` depends on."""
 

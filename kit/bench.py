@@ -1,0 +1,163 @@
+"""Where models of one target are made and measured: everything that is made or seen there is kept in the cache."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from kit import accuracy, artifacts, runners
+from kit.accuracy import Answers, Budget, Validation, Verdict, answers, own
+from kit.cache import Key
+from kit.latency import Beside, beside
+from kit.pictures import Pictures
+from kit.precision.interface import TRAINED_BITS, Ask, Lowered, Precision
+from kit.runners.interface import Running
+from kit.runtimes.interface import Runtime
+from kit.stages import Stages
+from kit.types import Artifact, Graphs, Model, Spec, Target
+
+_SIZES = (1, 4)
+_TIMED_S = 2.0
+"""Of models' times: the batches that are timed, and how long for each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a target's model is run: as it will be, or its graph by ONNX Runtime where that cannot be.
+
+    ``lacks`` says what is then not measured, and why.
+    """
+
+    runner: str
+    words: str
+    lacks: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """Answers in a file."""
+
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """For one target and runtime. ``pictures`` is None where only the precision of the training is asked for."""
+
+    spec: Spec
+    graphs: Graphs
+    pictures: Pictures | None
+    target: Target
+    runtime: Runtime
+    stages: Stages
+
+    @property
+    def budget(self) -> Budget:
+        """The spec's, in fractions."""
+        return Budget(drop=self.spec.max_drop / 100, class_drop=self.spec.max_class_drop / 100)
+
+    @property
+    def validation(self) -> Validation:
+        """The pictures to judge on, which must be there."""
+        assert self.pictures is not None
+        return self.pictures.validation
+
+    @functools.cached_property
+    def place(self) -> Place:
+        """Where models are run here."""
+        backend, device = self.target.backend(self.runtime.name), self.target.device
+        on_cpu = backend is not None and backend.instance_kind == "KIND_CPU"
+        here = platform.machine() in (device.architecture, {"x86_64": "AMD64"}.get(device.architecture))
+        if on_cpu and here and self.runtime.name in runners.names():
+            return Place(runner=self.runtime.name, words=f"{self.runtime.title} on this machine")
+        needs = f"a processor of the kind {device.architecture}" if on_cpu else device.description
+        return Place(runner="onnxruntime", words="ONNX Runtime on this machine", lacks=f"speed: needs {needs}")
+
+    def lowered(self, level: Precision, reverted: frozenset[str] = frozenset()) -> Lowered:
+        """Return the served graph in a precision. Raises as ``Precision.apply`` does."""
+        served, lower = self.graphs.served, level.bits < TRAINED_BITS
+        calibration = self.pictures.calibration if self.pictures is not None and lower else None
+        ask = Ask(
+            model=served, meaning=self.graphs.meaning, target=self.target, backend=self.runtime.name,
+            calibration=calibration, reverted=reverted,
+        )  # fmt: skip
+        digests = (calibration.digest,) if calibration is not None else ()
+        facts = (self.target.device, self.target.backend(self.runtime.name), self.target.stack) if lower else None
+        key = Key(
+            stage=f"precision {level.name}", inputs=(served.digest, *digests), parameters=(facts, sorted(reverted)),
+            tools=level.tools,
+        )  # fmt: skip
+
+        def work(folder: Path) -> Lowered:
+            with self.stages.progress.working(f"{level.name} for {self.target.name}"):
+                return level.apply(ask, folder)
+
+        return self.stages.quietly(key, Lowered, work)
+
+    def built(self, model: Model) -> Artifact:
+        """Return what Triton loads of a model."""
+        return artifacts.build(model, self.target, self.runtime, self.stages)
+
+    def verdict(self, before: Model, after: Model) -> Verdict:
+        """Hold a model's answers to the validation set against those of a better one."""
+        metric = own.load(self.spec.metric) if self.spec.metric is not None else None
+        return accuracy.judge(
+            self._answers(before), self._answers(after), self.validation, self.budget, metric=metric
+        )  # fmt: skip
+
+    def timed(self, before: Model, after: Model) -> tuple[Beside, ...]:
+        """Time both in turn, at batch 1 and 4; nothing where that is not the target's speed.
+
+        What was measured is kept: the same models are judged the same again.
+        """
+        if self.place.lacks:
+            return ()
+        sizes = _SIZES if before.signature.batched else _SIZES[:1]
+        runner, machine = runners.get(self.place.runner), (platform.node(), platform.processor(), os.cpu_count())
+
+        def work(_: Path) -> tuple[Beside, ...]:
+            files = [str(self.built(model).path) for model in (before, after)]
+            with self.stages.progress.working("timing"), ExitStack() as stack:
+                first, second = (stack.enter_context(runner.open(file)) for file in files)
+                return tuple(_at(size, first, second, self.validation) for size in sizes)
+
+        key = Key(
+            stage="timing", inputs=(before.digest, after.digest), parameters=(self.place, sizes, machine),
+            tools=runner.tools,
+        )  # fmt: skip
+        return self.stages.quietly(key, tuple[Beside, ...], work)
+
+    def identity(self, trained: Model) -> str:
+        """Return a digest of all that verdicts and times depend on besides the model that is judged."""
+        parts = (trained.digest, self.validation.digest, self.budget, self.spec.metric, self.place, self.target.name)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def _answers(self, model: Model) -> Answers:
+        """Return what a model answers to the validation set, at the lowest threshold."""
+        meaning, runner, validation = self.graphs.meaning, runners.get(self.place.runner), self.validation
+
+        def work(folder: Path) -> _Kept:
+            twin = accuracy.evaluation_twin(model, meaning, folder)
+            path = self.built(twin).path if self.place.runner == self.runtime.name else twin.path
+            told = f"showing {len(validation)} pictures to the model for {self.target.name}"
+            with self.stages.progress.working(told), runner.open(str(path)) as running:
+                found = accuracy.measure(running.run, validation, meaning, running.signature)
+            found.save(folder / "answers.npz")
+            return _Kept(path=folder / "answers.npz")
+
+        key = Key(
+            stage="answers", inputs=(model.digest, validation.digest), parameters=(self.place, meaning),
+            tools=("numpy", "pillow", *runner.tools),
+        )  # fmt: skip
+        return answers.load(self.stages.quietly(key, _Kept, work).path)
+
+
+def _at(size: int, first: Running, second: Running, validation: Validation) -> Beside:
+    feeds = next(islice(validation.feeds(first.signature, size), 1))
+    return beside(lambda: first.run(feeds), lambda: second.run(feeds), batch=size, seconds=_TIMED_S)

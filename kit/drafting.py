@@ -1,0 +1,57 @@
+"""The manifest of a run, as far as it is known before anything was verified."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kit import __version__, appraisal, precision, runtimes, sources, targets
+from kit.cache import tool_version
+from kit.lowering import Lowering
+from kit.manifest import Manifest, Origin, TargetRecord
+from kit.types import Artifact, Graphs, Spec, Target, Verification
+
+GRAPH_TOOLS = ("onnx", "onnxruntime")
+"""The distributions that every model goes through."""
+
+
+def draft(
+    spec: Spec,
+    graphs: Graphs,
+    facts: Sequence[Target],
+    lowerings: Mapping[str, Lowering],
+    files: Mapping[str, Artifact],
+) -> Manifest:
+    """Return the manifest without version and labels, and without what is still to be seen: parity and verification."""
+    source = sources.resolve(spec.source)
+    return Manifest(
+        name=spec.name,
+        version=0,
+        kit=__version__,
+        source=Origin(kind=source.name, name=source.origin(spec.source), sha256=graphs.source_digest),
+        tools={tool: tool_version(tool) for tool in _tools(spec, facts, lowerings)},
+        interpretation=graphs.meaning,
+        signature=graphs.served.signature,
+        labels=0,
+        parity=(),
+        targets={target.name: _record(target, lowerings[target.name], files[target.name]) for target in facts},
+    )
+
+
+def _tools(spec: Spec, facts: Sequence[Target], lowerings: Mapping[str, Lowering]) -> list[str]:
+    levels = [precision.get(made.chosen.precision) for made in lowerings.values()]
+    builders = [runtimes.choose(target, spec.runtime) for target in facts]
+    of_precisions = (tool for level in levels for tool in level.tools)
+    of_runtimes = (tool for builder in builders for tool in builder.tools)
+    source = sources.resolve(spec.source)
+    return sorted({"onnxsim", *GRAPH_TOOLS, *source.tools, *of_precisions, *of_runtimes})
+
+
+def _record(target: Target, made: Lowering, file: Artifact) -> TargetRecord:
+    return TargetRecord(
+        config=f"configs/{target.name}.pbtxt",
+        backend=file.backend,
+        precision=made.chosen.precision,
+        facts=targets.used_facts(target, file.backend),
+        verification=Verification(target="", level="none", server=None),
+        accuracy=appraisal.record(made),
+    )
