@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import scenery
+import skimage.data
 from PIL import Image
 
 from kit import calibration
@@ -216,6 +217,15 @@ class TestRefused:
         refused(
             tmp_path, match=r"40 of 40 pictures of .* are random noise \(first: noise0000\.png\); calibrate on what"
         )
+
+    def test_textures_are_no_noise(self, tmp_path: Path) -> None:
+        """Whoever sorts gravel calibrates on gravel."""
+        for name in ("brick", "gravel", "grass"):
+            whole = Image.fromarray(getattr(skimage.data, name)())
+            for number in range(12):
+                left, top = 17 * number, 200 - 16 * number
+                whole.crop((left, top, left + 300, top + 300)).save(tmp_path / f"{name}{number}.jpg")
+        assert len(calibration.choose(tmp_path)) == 36
 
 
 class TestInterrupted:
