@@ -73,6 +73,11 @@ def _beside(spec: Spec, source: Path, validation: Validation, apart: Sequence[Pi
 
 def _divided(spec: Spec, source: Path, meaning: Interpretation, labels: Sequence[str]) -> Pictures:
     """Judge on a part of the calibration source, which is then not calibrated on."""
+    if not calibration.divisible(source):
+        raise UsageError(
+            f"--calibration {source} is to be calibrated on as a whole; to judge the result on, give --validation: a "
+            "COCO set, or a folder of other pictures"
+        )
     whole = accuracy.read(source, meaning, labels)
     count = min(_MOST_JUDGED, int(len(whole) * _JUDGED_SHARE))
     if len(whole) - count < calibration.LEAST or not count:

@@ -15,8 +15,10 @@ from kit.calibration.sets import CalibrationSet, Choice, Coverage
 from kit.errors import InputsError
 from kit.types import Picture
 
-__all__ = ["ENOUGH", "LEAST", "MOST", "USUAL", "CalibrationSet", "Choice", "Coverage", "choose", "images", "pictures",
-           "read", "require_replaceable", "write"]  # fmt: skip
+__all__ = [
+    "ENOUGH", "LEAST", "MOST", "USUAL", "CalibrationSet", "Choice", "Coverage", "choose", "divisible", "images",
+    "pictures", "read", "require_replaceable", "write",
+]  # fmt: skip
 
 
 def pictures(source: Path) -> tuple[Picture, ...]:
@@ -30,6 +32,15 @@ def pictures(source: Path) -> tuple[Picture, ...]:
     given = survey.candidates(found)
     survey.require_any(found, given)
     return tuple(candidate.picture for candidate in given.pictures)
+
+
+def divisible(source: Path) -> bool:
+    """Tell whether some of its pictures can be kept for judging.
+
+    Not of a video, whose frames are all alike, nor of a choice that was made. Raises ``CalibrationError``.
+    """
+    found = listing.of(source)
+    return found.manifest is None and bool(found.images)
 
 
 def images(source: Path) -> tuple[Path, ...]:

@@ -43,11 +43,20 @@ def same_as(pictures: Looks, others: Looks) -> npt.NDArray[np.bool_]:
 
 def different(pictures: Looks) -> int:
     """Return how many there are of which no two are the same picture, taken in their order."""
-    kept: list[int] = []
-    for number in range(len(pictures)):
-        if not same_as(pictures.part(np.array([number])), pictures.part(np.array(kept, np.intp)))[0]:
-            kept.append(number)
-    return len(kept)
+    signs, kept = _signs(pictures.prints), 0
+    known = np.empty((len(signs) * len(_SYMMETRIES), PRINT * PRINT), np.float32)
+    whose = np.empty(len(known), np.intp)
+    for number, own in enumerate(signs):
+        rows = slice(kept * len(_SYMMETRIES), (kept + 1) * len(_SYMMETRIES))
+        apart = (PRINT * PRINT - known[: rows.start] @ own.ravel()) / 2
+        near = np.flatnonzero(apart <= BITS_APART)
+        small = pictures.smalls[number]
+        turned = (_changed(pictures.smalls[whose[at]], _SYMMETRIES[at % len(_SYMMETRIES)]) for at in near)
+        if not any(_alike(small, other) for other in turned):
+            known[rows] = [_mirrored(own[None], symmetry).ravel() for symmetry in _SYMMETRIES]
+            whose[rows] = number
+            kept += 1
+    return kept
 
 
 def _signs(prints: Bytes) -> Floats:

@@ -55,6 +55,7 @@ def of(source: Path) -> Listing:
 
     Raises ``CalibrationError`` where it is not there, cannot be read, holds no pictures, or is of no known kind.
     """
+    _require_text(source)
     with _readable(source):
         if source.is_dir():
             return _folder(source)
@@ -109,12 +110,25 @@ def _walk(folder: Path) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise error
 
-    for name, folders, files in os.walk(folder, onerror=refuse, followlinks=False):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
+    seen = set()
+    for name, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        seen.add(os.path.realpath(name))
+        linked = {f for f in folders if os.path.realpath(Path(name, f)) in seen}
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in linked)
         for file in sorted(files):
             path = Path(name, file)
             if not file.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES and path.is_file():
+                _require_text(path)
                 yield path
+
+
+def _require_text(path: Path) -> None:
+    """Refuse a name that no list can hold. Raises ``CalibrationError``."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = str(path).encode(errors="surrogateescape").decode(errors="backslashreplace")
+        raise CalibrationError(f"{shown}: its name is no text in UTF-8; rename it") from error
 
 
 def _described(path: Path) -> Listing:

@@ -8,9 +8,9 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -33,6 +33,7 @@ Tell: TypeAlias = "Callable[[int, int], None]"
 
 MOST_CANDIDATES = 20_000
 """Of more pictures than these, so many are looked at, evenly spread: 13 minutes of video frame by frame."""
+_TOLD_EVERY_S = 0.25
 _AT_A_TIME = 64
 _FRAMES_AT_A_TIME = 256
 _LARGEST_PIXELS = 64_000_000
@@ -114,16 +115,14 @@ def look(
     from kit.calibration import features
 
     looks: list[features.Looks] = []
-    positions, done = [np.zeros(0, np.intp)], 0
+    positions = [np.zeros(0, np.intp)]
     unread: list[Unread] = []
-    for start, chunk, looked in _all_looked(pictures, cache):
+    for start, looked in _all_looked(pictures, cache, tell):
         if looked.seen:
             with np.load(looked.path) as arrays:
                 looks.append(features.Looks(**arrays))
         positions.append(np.array(looked.seen, np.intp) + start)
         unread += looked.unread
-        done += len(chunk)
-        tell(done, len(pictures))
     return features.together(looks), np.concatenate(positions), tuple(unread)
 
 
@@ -149,6 +148,21 @@ def _timeline(path: Path) -> videos.Timeline | Unread:
         return videos.timeline(path)
     except (videos.VideoError, OSError) as error:
         return Unread(path=path, reason=_reason(error))
+
+
+def grain(picture: Picture) -> float:
+    """Return how alike neighbouring pixels of an image are in its own size: near 1 for pictures, near 0 for noise.
+
+    1 for frames of videos, which no noise is recorded as.
+    """
+    import numpy as np
+
+    if picture.frame is not None:
+        return 1.0
+    with decoded(picture.path.read_bytes()) as image:
+        light = np.asarray(image.convert("L"), np.float32)[:512, :512]
+    left, right = light[:, :-1] - light.mean(), light[:, 1:] - light.mean()
+    return float((left * right).mean() / max(float(light.var()), 1e-9))
 
 
 def _too_large(size: str) -> str:
@@ -200,18 +214,47 @@ def frame_digest(file: str, frame: int) -> str:
     return hashlib.sha256(f"{file} frame {frame}".encode()).hexdigest()
 
 
-def _all_looked(pictures: Sequence[Picture], cache: Cache) -> Iterator[tuple[int, list[Picture], _Looked]]:
-    chunks = list(_chunks(pictures))
+class _Work:
+    """What threads share: how much is done, and whether to go on."""
+
+    def __init__(self) -> None:
+        self.halt = threading.Event()
+        self.done = 0
+        self._counting = threading.Lock()
+
+    def count(self, pictures: int) -> None:
+        """Add what was done. Raises ``CancelledError`` where it is no longer wanted."""
+        if self.halt.is_set():
+            raise CancelledError
+        with self._counting:
+            self.done += pictures
+
+
+def _all_looked(pictures: Sequence[Picture], cache: Cache, tell: Tell) -> Iterator[tuple[int, _Looked]]:
+    """Yield pieces of work that are done, each with the position of its first picture."""
+    chunks, work = list(_chunks(pictures)), _Work()
     with disk.translated(cache.root, disk.CACHE_REMEDY):
         pool = ThreadPoolExecutor(_workers())
         try:
-            made = pool.map(lambda chunk: _cached(chunk, cache), chunks)
+            made = [pool.submit(_cached, chunk, cache, work) for chunk in chunks]
+            _wait(made, lambda: tell(work.done, len(pictures)))
             start = 0
             for chunk, looked in zip(chunks, made, strict=True):
-                yield start, chunk, looked
+                yield start, looked.result()
                 start += len(chunk)
-        finally:  # also where it was interrupted: what is being looked at is finished, the rest is left
+        finally:
+            work.halt.set()
             pool.shutdown(cancel_futures=True)
+
+
+def _wait(made: list[Future[_Looked]], tell: Callable[[], None]) -> None:
+    """Wait until all is done, and tell how far it is meanwhile. Raises what any of them raises."""
+    waiting = set(made)
+    while waiting:
+        done, waiting = wait(waiting, timeout=_TOLD_EVERY_S, return_when=FIRST_COMPLETED)
+        for future in done:
+            future.result()
+        tell()
 
 
 def _chunks(pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
@@ -222,18 +265,23 @@ def _chunks(pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
         yield from (some[at : at + size] for at in range(0, len(some), size))
 
 
-def _cached(chunk: list[Picture], cache: Cache) -> _Looked:
+def _cached(chunk: list[Picture], cache: Cache, work: _Work) -> _Looked:
     key = Key(stage="calibration looks", inputs=tuple(p.digest for p in chunk), tools=("numpy", "pillow", "av"))
-    return cache.find(key, _Looked) or cache.make(key, _Looked, lambda folder: _look(chunk, folder))
+    found = cache.find(key, _Looked)
+    if found is None:
+        return cache.make(key, _Looked, lambda folder: _look(chunk, folder, work))
+    work.count(len(chunk))
+    return found
 
 
-def _look(chunk: list[Picture], folder: Path) -> _Looked:
+def _look(chunk: list[Picture], folder: Path, work: _Work) -> _Looked:
     import numpy as np
 
     from kit.calibration import features
 
     looks, seen, unread = [], [], []
     for position, small in enumerate(_squares(chunk)):
+        work.count(1)
         if isinstance(small, Unread):
             unread.append(small)
         else:
@@ -252,14 +300,16 @@ def _squares(chunk: list[Picture]) -> Iterator[PIL.Image.Image | Unread]:
     from kit.calibration.features import SIDE
 
     path, numbers = chunk[0].path, [p.frame for p in chunk if p.frame is not None]
-    found: dict[int, PIL.Image.Image] = {}
-    reason = "it cannot be decoded"
+    reason, waiting = "it cannot be decoded", iter(numbers)
     try:
-        found.update((n, f.small(SIDE)) for n, f in videos.frames(path, videos.timeline(path), numbers))
+        for number, frame in videos.frames(path, videos.timeline(path), numbers):
+            for lost in takewhile(lambda n, number=number: n != number, waiting):  # type: ignore[misc]
+                yield Unread(path=path, reason=f"frame {lost}: {reason}")
+            yield frame.small(SIDE)
     except (videos.VideoError, OSError) as error:
         reason = _reason(error)
-    for number in numbers:
-        yield found.get(number) or Unread(path=path, reason=f"frame {number}: {reason}")
+    for lost in waiting:
+        yield Unread(path=path, reason=f"frame {lost}: {reason}")
 
 
 def _square(path: Path) -> PIL.Image.Image | Unread:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kit.calibration import CalibrationSet
 
 _BAR = 24
+_NARROW = 14
 _LABEL_WIDTH = 12
 
 
@@ -142,7 +143,7 @@ def _brightness(made: CalibrationSet) -> Table:
     largest = max(map(max, shares))
     filled = [step for step, count in enumerate(before) if count]
     for step in range(filled[0], filled[-1] + 1):
-        source, chosen = (_bar(share / largest) for share in shares[step])
+        source, chosen = (_bar(share / largest, _NARROW) for share in shares[step])
         table.add_row(
             "", f"{step * 100 // 16}-{(step + 1) * 100 // 16} %",
             f"{before[step]:,}", Text(source, "dim"), f"{after[step]:,}", Text(chosen, "cyan"),
@@ -150,5 +151,5 @@ def _brightness(made: CalibrationSet) -> Table:
     return table
 
 
-def _bar(share: float) -> str:
-    return "━" * (max(1, round(_BAR * share)) if share > 0 else 0)
+def _bar(share: float, width: int = _BAR) -> str:
+    return "━" * (max(1, round(width * share)) if share > 0 else 0)

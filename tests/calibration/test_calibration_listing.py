@@ -44,6 +44,17 @@ class TestFolder:
         assert [p.relative_to(tmp_path).as_posix() for p in found.videos] == ["clip.MP4", "a/z.mkv"]
         assert found.kind == "folder of images and videos"
 
+    def test_linked_folders_are_gone_into_once(self, tmp_path: Path) -> None:
+        touch(tmp_path / "elsewhere" / "1.jpg", tmp_path / "set" / "a" / "2.jpg")
+        (tmp_path / "set" / "linked").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "set" / "a" / "round").symlink_to(tmp_path / "set")
+        found = listing.of(tmp_path / "set").images
+        assert [p.relative_to(tmp_path / "set").as_posix() for p in found] == ["a/2.jpg", "linked/1.jpg"]
+
+    def test_a_name_that_is_no_text(self, tmp_path: Path) -> None:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")).write_bytes(b"")
+        refused(tmp_path, match=r"/\\xff\.jpg: its name is no text in UTF-8; rename it$")
+
     def test_without_any(self, tmp_path: Path) -> None:
         touch(tmp_path / "notes.txt")
         refused(tmp_path, match=r" holds no images \(\.bmp, .*\) and no videos \(\.avi, ")
