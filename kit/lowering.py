@@ -19,6 +19,7 @@ from pathlib import Path
 from kit import accuracy, artifacts, fallback, labels, precision, runners, runtimes
 from kit import pictures as material
 from kit.accuracy import Answers, Budget, Validation, Verdict, answers, own
+from kit.blame.sensitivity import Probe, Some
 from kit.cache import Key
 from kit.errors import AccuracyError, QuantizationError, UnsupportedModelError
 from kit.fallback import Found, Limits, Step
@@ -38,6 +39,9 @@ SMALLER, SLOWER = 0.7, 1.1
 
 _TRAINED_BITS = 32
 _TIMED_S = 2.0
+
+_FEW = 24
+"""Pictures on which groups are tried alone: what is published is judged on all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,16 +267,19 @@ def _search(
     def latency(model: Model) -> float:
         return max(timed.ratio for timed in _timed(bench, target, runtime, place, trained, model))
 
-    identity = hashlib.sha256(
-        repr((trained.digest, bench.pictures.validation.digest, bench.budget, bench.spec.metric, place)).encode()
-    )
+    few = bench.pictures.calibration or bench.pictures.validation
+    probe = Probe(model=trained, meaning=bench.graphs.meaning, pictures=Some(pictures=few, most=_FEW))
+    seen = (trained.digest, few.digest, bench.pictures.validation.digest)
+    identity = hashlib.sha256(repr((seen, bench.budget, bench.spec.metric, place)).encode())
     return fallback.search(
         make,
         judge,
         stages=bench.stages,
         identity=identity.hexdigest(),
         latency=latency if place.timed else None,
-        limits=Limits(slowest=1.0 if place.timed else None),
+        distance=probe.distance,
+        hints=probe.hints,
+        limits=Limits(slowest=SLOWER if place.timed else None),
         tell=bench.stages.progress.note,
     )
 
