@@ -24,6 +24,9 @@ T = TypeVar("T")
 _SAME_DROP = 1e-4
 """A hundredth of a point: a drop that grew by less is no worse."""
 
+_HARDLY = 0.002
+"""A fifth of the usual budget: for less, a group is not left in float without a gain of time."""
+
 _LEAST_COST = 0.01
 """Of the latency's ratio: smaller differences are the clock's."""
 
@@ -239,8 +242,8 @@ class _Search:
         return current, outcome
 
     def _pays(self, found: Outcome, before: Outcome) -> bool:
-        """Tell whether lowering more is worth what it loses: it loses nothing, or is faster by more than chance."""
-        if found.latency is None or before.latency is None or found.drop <= before.drop + _SAME_DROP:
+        """Tell whether lowering more is worth what it loses: hardly anything, or it is faster by more than chance."""
+        if found.latency is None or before.latency is None or found.drop <= before.drop + _HARDLY:
             return True
         return found.latency <= before.latency - _LEAST_COST
 
@@ -258,11 +261,12 @@ class _Search:
         if self.distance is None:
             return [unit for unit in single if unit not in self.barred]
         most = self.limits.trials if hints.noise else len(left)  # without a hint, whoever is left out may be the one
+        self.tell(f"trying {min(most, len(left))} of {len(self.groups)} groups alone, on a few pictures")
         here = self._distance(current)
         gains: dict[Unit, float] = {}
-        for place, name in enumerate(left[:most]):
+        for name in left[:most]:
             for unit in self._units(name, hints, current):
-                gains[unit] = self._gain(current, unit, here, f"{place + 1} of {min(most, len(left))}")
+                gains[unit] = self._gain(current, unit, here)
                 if gains[unit] > _CLEAR / _LEAST_COST:
                     break
         best = sorted(gains, key=lambda unit: -gains[unit])
@@ -274,16 +278,16 @@ class _Search:
         if readers := frozenset(hints.readers.get(name, ())) - current - {name}:
             yield frozenset({name}) | readers
 
-    def _gain(self, current: frozenset[str], unit: Unit, here: float, place: str) -> float:
+    def _gain(self, current: frozenset[str], unit: Unit, here: float) -> float:
         """Return what reverting a unit gives back of the answers for each part of the time that it costs."""
         tried = current | unit
         gained = here - self._distance(tried)
         share = gained / here if here > 0 else 0.0
-        if tried not in self.tried:
-            self.tried.add(tried)
-            self.tell(f"{place}: {self._named(unit)} gives back {max(0.0, share):.0%} of what the answers lost")
         if share < _CLEAR:
             return share / _LEAST_COST
+        if tried not in self.tried:
+            self.tried.add(tried)
+            self.tell(f"{self._named(unit)} gives back {share:.0%} of what the answers lost")
         cost = max(0.0, self._latency(tried) - self._latency(current)) if self.latency is not None else 0.0
         return share / (_LEAST_COST * len(unit) + cost)
 

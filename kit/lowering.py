@@ -15,6 +15,7 @@ from kit import fallback, labels, precision
 from kit import pictures as material
 from kit.accuracy import Verdict, own
 from kit.bench import Bench
+from kit.blame.sensitivity import Probe, Some
 from kit.errors import AccuracyError, QuantizationError, UnsupportedModelError
 from kit.fallback import Found, Limits, Step
 from kit.latency import Beside
@@ -28,6 +29,9 @@ FASTER = 0.9
 
 SMALLER, SLOWER = 0.7, 1.1
 """... or where it has at most the first share of the bytes, and takes at most the second of the time."""
+
+_FEW = 24
+"""Pictures on which groups are tried alone: what is published is judged on all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,14 +160,19 @@ def _bytes(artifact: Artifact) -> int:
 
 def _search(bench: Bench, level: Precision, trained: Model) -> Found:
     """Look for the layers that must stay as they were trained."""
+    assert bench.pictures is not None
     timed = not bench.place.lacks
+    few = Some(pictures=bench.pictures.calibration or bench.pictures.validation, most=_FEW)
+    probe = Probe(model=trained, meaning=bench.graphs.meaning, pictures=few)
     return fallback.search(
         lambda reverted: bench.lowered(level, reverted),
         lambda model: bench.verdict(trained, model),
         stages=bench.stages,
-        identity=bench.identity(trained),
+        identity=f"{bench.identity(trained)} {few.digest}",
         latency=(lambda model: max(one.ratio for one in bench.timed(trained, model))) if timed else None,
-        limits=Limits(slowest=1.0 if timed else None),
+        distance=probe.distance,
+        hints=probe.hints,
+        limits=Limits(slowest=SLOWER if timed else None),
         tell=bench.stages.progress.note,
     )
 

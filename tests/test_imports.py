@@ -23,7 +23,7 @@ LAYERS = (
      "kit.quality"),
     ("kit.calibration", "kit.evidence"),
     ("kit.heads",),
-    ("kit.engines", "kit.precision", "kit.runtimes", "kit.sources", "kit.targets", "kit.tasks"),
+    ("kit.engines", "kit.precision", "kit.runtimes", "kit.sources", "kit.targets", "kit.tasks", "kit.nearness"),
     ("kit.runners", "kit.server", "kit.stream"),
     ("kit.accuracy",),
     ("kit.batching", "kit.built", "kit.compare", "kit.config", "kit.contract", "kit.lacking", "kit.manifest",
@@ -51,7 +51,7 @@ HEAVY = ("torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "openvino", "c
 
 
 NUMERIC = (
-    "kit.compare", "kit.heads._arrays", "kit.tasks._suppression", "kit.accuracy.bootstrap",
+    "kit.compare", "kit.nearness", "kit.heads._arrays", "kit.tasks._suppression", "kit.accuracy.bootstrap",
     "kit.accuracy.metrics._precision", "kit.calibration.coverage", "kit.calibration.features",
     "kit.calibration.likeness", "kit.precision._answers", "kit.precision._histogram",
 )  # fmt: skip

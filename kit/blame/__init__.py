@@ -25,10 +25,12 @@ _COARSENESS = ("fp32", "fp16", "int8")
 class Options:
     """How to compare. ``count`` is how many inputs, ``images`` a folder of them; ``tolerance`` None: by precision.
 
-    ``layers``: whether to look inside, where both show their layers. ``threads`` is for each operator, 0 for all cores.
+    ``validation`` is a set to measure the task's metric on. ``layers``: whether to look inside, where both show their
+    layers. ``threads`` is for each operator, 0 for all cores.
     """
 
     images: Path | None = None
+    validation: Path | None = None
     count: int = 8
     tolerance: float | None = None
     layers: bool = True
@@ -49,9 +51,11 @@ def compare(first: str, second: str, options: Options, progress: Progress) -> Co
 
     Raises ``ComparisonError`` where they cannot be asked the same, and what loading and asking them raises.
     """
+    from kit.blame import metric
+
     start = time.perf_counter()
     images = inputs.images_in(options.images) if options.images else ()
-    names = [references.resolve(name) for name in (first, second)]
+    names = references.resolve(first), references.resolve(second)
     with ExitStack() as stack:
         with progress.working("load"):
             left, right = (stack.enter_context(ends.opened(name, options.threads)) for name in names)
@@ -62,6 +66,7 @@ def compare(first: str, second: str, options: Options, progress: Progress) -> Co
             answered = outputs.compare(question, made, precision, options.tolerance)
         least = inner.least_sqnr(precision, options.tolerance)
         found = _inside(left, right, question, made, precision, least, progress) if options.layers else _Found()
+    measured = metric.measure(*names, options.validation, progress) if options.validation is not None else None
     return Comparison(
         first=_side(left, first),
         second=_side(right, second),
@@ -73,6 +78,7 @@ def compare(first: str, second: str, options: Options, progress: Progress) -> Co
         equal=all(output.equal for output in answered.outputs),
         outputs=answered.outputs,
         rows=answered.rows,
+        metric=measured,
         layers=found.layers,
         unmatched=found.unmatched,
         first_diverging=inner.first_diverging(found.layers),

@@ -60,6 +60,7 @@ class _Page:
     asked: str
     blame: tuple[tuple[str, str], ...]
     rows: str | None
+    metric: str | None
     chart: Chart | None
     version: str
 
@@ -80,6 +81,7 @@ def render(found: Comparison) -> str:
         asked=words.asked(found),
         blame=words.blame(found),
         rows=words.rows(found.rows) if found.rows else None,
+        metric=words.metric(found.metric) if found.metric else None,
         chart=_chart(found) if found.layers else None,
         version=__version__,
     )

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from kit import precision
 from kit.blame import inner
 from kit.blame.layers import Network, ancestors
 from kit.blame.noise import CEILING_DB
@@ -15,7 +14,7 @@ from kit.blame.taps import OnnxTaps
 from kit.blame.values import LayerDifference
 from kit.fallback import Hints
 from kit.precision.interface import Lowered, Pictures
-from kit.types import Interpretation, Model
+from kit.types import Interpretation, Model, Signature
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,8 +35,16 @@ class Probe:
     pictures: Pictures
 
     def distance(self, other: Model) -> float:
-        """Return how far another form's answers are: 0 is the same, 1 is lost."""
-        return precision.distance(self.model, other, self.meaning, self.pictures)
+        """Return how far another form's answers are: 0 is the same, 1 is lost. The mean over the pictures."""
+        from kit import nearness
+
+        first, second = OnnxTaps(self.model.path), OnnxTaps(other.path)
+        outputs = [tensor.name for tensor in self.model.signature.outputs]
+        where = nearness.border([name for name in first.made if name in second.made], outputs, self.meaning)
+        with first.tapping(where.names) as here, second.tapping(where.names) as there:
+            apart = [nearness.between(here(feeds), there(feeds), where) for feeds, _ in _Both(self)]
+        known = [value for value in apart if value is not None]
+        return sum(known) / len(known) if known else 0.0
 
     def hints(self, lowered: Lowered) -> Hints:
         """Return each group's own noise, and which groups read what another gives.
@@ -82,6 +89,29 @@ def _readers(network: Network, groups: Mapping[str, str | None]) -> dict[str, tu
             if giver is not None and reader is not None and giver != reader:
                 found.setdefault(giver, {})[reader] = None
     return {giver: tuple(readers) for giver, readers in found.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Some:
+    """At most so many of some pictures, spread over all of them."""
+
+    pictures: Pictures
+    most: int
+
+    @property
+    def digest(self) -> str:
+        """The whole set's, and how many of it."""
+        return f"{self.pictures.digest} {self.most}"
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return min(self.most, len(self.pictures))
+
+    def feeds(self, signature: Signature, batch: int = 1) -> Iterator[Arrays]:
+        """Yield them, one at a time."""
+        assert batch == 1
+        taken = {index * len(self.pictures) // len(self) for index in range(len(self))}
+        return (feeds for place, feeds in enumerate(self.pictures.feeds(signature)) if place in taken)
 
 
 @dataclass(frozen=True)

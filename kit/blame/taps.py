@@ -35,9 +35,14 @@ class OnnxTaps:
         """Return the layer or input whose values a tensor holds."""
         return graphs.source(self._proto.graph, tensor)
 
+    @property
+    def made(self) -> frozenset[str]:
+        """The tensors that some node computes."""
+        return frozenset(name for node in self._proto.graph.node for name in node.output)
+
     def has(self, tensor: str) -> bool:
         """Tell whether some node computes a tensor."""
-        return any(tensor in node.output for node in self._proto.graph.node)
+        return tensor in self.made
 
     def sizes(self, names: Iterable[str], feeds: Mapping[str, Array]) -> Mapping[str, int]:
         """Return the bytes of each tensor by shape inference; where that fails, those of the largest that is known."""

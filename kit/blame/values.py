@@ -80,13 +80,20 @@ class LayerDifference:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A metric of both models on a validation set, and those of each class."""
+    """A metric of both models on a validation set, and those of each class: (name, first, second).
+
+    ``low`` and ``high`` bound the second minus the first with 95 % confidence. ``notes`` are what a gate would object
+    to, and what is not sure.
+    """
 
     name: str
     first: float
     second: float
+    low: float
+    high: float
     images: int
     classes: tuple[tuple[str, float, float], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kit.blame.noise import CEILING_DB
-from kit.blame.values import Comparison, LayerDifference, Rows
+from kit.blame.values import Comparison, LayerDifference, Metric, Rows
 
 
 def decibels(value: float) -> str:
@@ -54,4 +54,13 @@ def rows(found: Rows) -> str:
     return (
         f"detections: {found.first} in A, {found.second} in B, {found.matched} in both; of those the least IoU is "
         f"{found.least_iou:.3f}, the largest change of score {found.largest_score_change:.3g}"
+    )
+
+
+def metric(found: Metric) -> str:
+    """Return what became of the metric, in points of 100."""
+    apart = 100 * (found.second - found.first)
+    return (
+        f"{found.name}: {found.first:.3f} in A, {found.second:.3f} in B, {apart:+.1f} points "
+        f"({100 * found.low:+.1f} to {100 * found.high:+.1f}) on {found.images} pictures"
     )

@@ -32,6 +32,11 @@ def parts(found: Comparison, width: int, *, whole: bool) -> Iterator[Table | Tex
     yield _outputs(found.outputs, width)
     if found.rows is not None:
         yield Text(f"\n{words.rows(found.rows)}")
+    if found.metric is not None:
+        yield Text()
+        yield Text(words.metric(found.metric), "bold")
+        for note in found.metric.notes:
+            yield Text(f"   {printable(note)}", "yellow")
     if found.layers:
         yield Text()
         if whole or found.first_diverging is not None:

@@ -14,6 +14,12 @@ from kit.cli import _options
 @click.argument("first")
 @click.argument("second")
 @click.option("--images", type=click.Path(path_type=Path), metavar="DIR", help="Pictures to ask.  [default: random]")
+@click.option(
+    "--validation",
+    type=click.Path(path_type=Path),
+    metavar="SET",
+    help="Labelled pictures: compare the task's metric too.",
+)
 @click.option("--inputs", "count", type=click.IntRange(1, 100_000), default=8, show_default=True, help="How many.")
 @click.option(
     "--tolerance", type=click.FloatRange(1e-8, 1.0), metavar="R", help="Allowed, relative.  [default: by precision]"
@@ -29,6 +35,7 @@ def command(
     second: str,
     *,
     images: Path | None,
+    validation: Path | None,
     count: int,
     tolerance: float | None,
     no_layers: bool,
@@ -55,7 +62,9 @@ def command(
     from kit.cli import _comparison
     from kit.cli._display import Display
 
-    options = blame.Options(images=images, count=count, tolerance=tolerance, layers=not no_layers, threads=threads)
+    options = blame.Options(
+        images=images, validation=validation, count=count, tolerance=tolerance, layers=not no_layers, threads=threads
+    )
     page.require_writable(html)
     with Display(quiet=quiet or as_json) as display:
         found = blame.compare(first, second, options, display)

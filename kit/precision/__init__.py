@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from kit import axis
 from kit.errors import UnknownPrecisionError, suggestion
-from kit.precision.interface import Pictures, Precision
-from kit.types import Interpretation, Model
+from kit.precision.interface import Precision
 
 AUTO = "auto"
 """What stands for the lowest precision that holds its budget."""
@@ -34,18 +33,3 @@ def get(name: str) -> Precision:
     precision = axis.member(__name__, name)
     assert isinstance(precision, Precision)
     return precision
-
-
-def distance(model: Model, other: Model, meaning: Interpretation, pictures: Pictures) -> float:
-    """Return how far another form of a model answers from it: 0 is the same, 1 is lost. The mean over the pictures.
-
-    Of detectors, boxes and scores where either sees something. Raises ``UnsupportedModelError``.
-    """
-    import onnx
-
-    from kit.precision import _answers, _network
-
-    network = _network.link(_network.prepare(model, meaning))
-    where = _answers.border(network, meaning)
-    others = {"": onnx.load(str(other.path))}
-    return _answers.distances(network.proto, others, where, pictures, model.signature)[""]

@@ -221,3 +221,16 @@ class TestWhatCannotBeCompared:
             compare(model, str(tmp_path))
         with pytest.raises(SourceNotFoundError, match="has no version"):
             compare(model, str(tmp_path / "a"))
+
+
+def test_a_metric_is_measured_of_both_on_a_set(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for path in sorted(IMAGES.glob("*.jpg"))[:6]:
+        (pictures / path.name).symlink_to(path)
+    found = compare(SERVED, DIGITS, images=IMAGES, layers=False, validation=pictures)
+    assert found.metric is not None
+    assert found.metric.images == 6
+    assert found.metric.name.startswith("agreement")
+    assert (found.metric.first, found.metric.second) == (pytest.approx(1.0), pytest.approx(1.0))
