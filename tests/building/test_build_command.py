@@ -139,7 +139,7 @@ def _in_half(proto: onnx.ModelProto) -> onnx.ModelProto:
     [
         ("memory", 63, "give a smaller --workspace or --max-batch-size"),
         ("silent", 36, "wrote no engine"),
-        ("wrong", 36, "the engine answers otherwise than ONNX Runtime does: boxes"),
+        ("wrong", 36, "the engine answers otherwise than ONNX Runtime does: detections"),
         ("nan", 36, "values that are no numbers"),
     ],
 )
