@@ -30,9 +30,9 @@ def require(target: Target, *, threads: int | None, folders: Sequence[Path] = ()
 
 
 def dla(folders: Sequence[Path] = ()) -> str:
-    """Say why no spec can ask for a DLA: the targets that have one, and what is missing."""
+    """Say why no spec can ask for a DLA: the targets that have one, and where it is asked for."""
     able = _those(lambda t: t.device.dla_cores > 0, folders)
-    return f"a DLA is in {able}, but no backend of the kit uses one yet; delete the key"
+    return f"a DLA is in {able}, and engines are built for it on the device, with kit build --dla 0; delete the key"
 
 
 def _no_runtime(target: Target) -> str | None:

@@ -50,7 +50,8 @@ def test_no_backend_that_the_kit_builds_for(nano: Target) -> None:
 def test_a_dla_is_named_where_one_is() -> None:
     having = [name for name in targets.names() if targets.load(name).device.dla_cores]
     assert having
-    assert lacking.dla() == f"a DLA is in {', '.join(having)}, but no backend of the kit uses one yet; delete the key"
+    told = "and engines are built for it on the device, with kit build --dla 0; delete the key"
+    assert lacking.dla() == f"a DLA is in {', '.join(having)}, {told}"
 
 
 def test_a_broken_file_of_the_users_own_is_not_offered(tmp_path: Path, nano: Target) -> None:

@@ -81,9 +81,13 @@ def _told_times(timings: tuple[Timing, ...]) -> str:
 
 def _told_agreement(seen: tuple[Agreement, ...], asked: Asked) -> str:
     frames = "images" if asked.images else "random inputs"
-    worst = min(seen, key=lambda one: (one.share, one.cosine))
-    how = f"{worst.share:.1%} of {worst.output} agree" if worst.share < 1 else f"cosine at least {worst.cosine:.5f}"
-    return f"answers as ONNX Runtime does on {frames}: {how}"
+    rows = [one for one in seen if one.output == agreement.DETECTIONS]
+    if rows and not any(one.count for one in rows):
+        return f"nothing is detected in {frames}, and so nothing is compared; give --images DIR with real ones"
+    how = [f"{1 - sum(r.differing for r in rows) / sum(r.count for r in rows):.1%} of detections agree"] if rows else []
+    others = [one for one in seen if one not in rows]
+    how += [f"cosine at least {min(one.cosine for one in others):.5f}"] if others else []
+    return f"answers as ONNX Runtime does on {frames}: {', '.join(how)}"
 
 
 def commands(task: Task, asked: Asked) -> tuple[tuple[str, ...], ...]:
@@ -208,7 +212,10 @@ def _recipe_digest(recipe: Recipe) -> str:
     """Return a digest of everything that a build depends on, by which an engine is known to be current."""
     import hashlib
 
-    text = json.dumps(msgspec.to_builtins(recipe, enc_hook=str), sort_keys=True, default=sorted)
+    target = recipe.target
+    facts = (target.name, target.stack.tensorrt_version, target.device.compute_capability)
+    own = {name: value for name, value in vars(recipe).items() if name != "target"}
+    text = json.dumps([facts, msgspec.to_builtins(own)], sort_keys=True, default=sorted)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -224,7 +231,7 @@ def _provenance(task: Task, builder: Builder, built: Built, files: Files, seen: 
         tensorrt=built.tensorrt,
         version_compatible=recipe.version_compatible,
         gpu=built.gpu,
-        arguments=built.arguments,
+        arguments=tuple(argument.replace(str(files.folder), ".") for argument in built.arguments),
         precisions=tuple(sorted(recipe.precisions)),
         max_batch_size=recipe.max_batch_size,
         shapes=tuple(BuiltShapes(input=s.name, least=s.least, usual=s.usual, most=s.most) for s in recipe.shapes),

@@ -145,9 +145,9 @@ def _require_unedited(published: Published, manifest: Manifest) -> None:
     """Refuse files that are not what the kit wrote; an engine that is missing is about to be built."""
     changed = [p for p in contents.edited(published.path, manifest) if not contents.is_engine(p)]
     if changed:
+        happened = contents.what_happened(published.path, changed[0], manifest)
         raise EditedRepositoryError(
-            f"{published.path / changed[0]} is not what kit wrote, and an engine of it would be of nobody knows what; "
-            "generate the model again"
+            f"{published.path / changed[0]} {happened}, and engines are built of what it wrote; generate it again"
         )
 
 

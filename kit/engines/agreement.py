@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Arrays: TypeAlias = "Mapping[str, npt.NDArray[np.generic]]"
 
 ROWS = ("num", "boxes", "scores", "classes")
+DETECTIONS = "detections"
+"""What these are together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ def least(precisions: frozenset[str]) -> Least:
 
 
 def compare(expected: Arrays, got: Arrays, batch: int, asked: Least) -> tuple[Agreement, ...]:
-    """Return how each output of one batch compares; detections are one entry, ``boxes``."""
+    """Return how each output of one batch compares; detections are one entry."""
     rows = set(ROWS) <= set(expected)
     found = [_rows(expected, got, batch, asked)] if rows else []
     others = (name for name in expected if not rows or name not in ROWS)
@@ -71,18 +73,25 @@ def _numbers(name: str, expected: npt.NDArray[np.generic], got: npt.NDArray[np.g
     import numpy as np
 
     if expected.shape != got.shape:
-        return Agreement(output=name, batch=batch, cosine=0.0, share=0.0, differing=expected.size, nan=0)
+        return Agreement(
+            output=name, batch=batch, count=expected.size, cosine=0.0, share=0.0, differing=expected.size, nan=0
+        )
     if not np.issubdtype(expected.dtype, np.inexact):
         differing = int((expected != got).sum())
         share = 1 - differing / max(1, expected.size)
-        return Agreement(output=name, batch=batch, cosine=1.0, share=share, differing=differing, nan=0)
+        return Agreement(
+            output=name, batch=batch, count=expected.size, cosine=1.0, share=share, differing=differing, nan=0
+        )
     one, other = (values.astype(np.float64).reshape(max(1, len(values)), -1) for values in (expected, got))
     nan = int((~np.isfinite(other) & np.isfinite(one)).sum())
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     inner = (one * other).sum(axis=1)
     same = (np.abs(one).max(axis=1, initial=0) < 1e-6) & (np.abs(other).max(axis=1, initial=0) < 1e-6)
     cosines = np.where(same, 1.0, inner / np.where(lengths > 0, lengths, 1.0))
-    return Agreement(output=name, batch=batch, cosine=float(cosines.min(initial=1.0)), share=1.0, differing=0, nan=nan)
+    least_cosine = float(cosines.min(initial=1.0))
+    return Agreement(
+        output=name, batch=batch, count=expected.size, cosine=least_cosine, share=1.0, differing=0, nan=nan
+    )
 
 
 def _rows(expected: Arrays, got: Arrays, batch: int, asked: Least) -> Agreement:
@@ -97,7 +106,7 @@ def _rows(expected: Arrays, got: Arrays, batch: int, asked: Least) -> Agreement:
         rows += max(len(one["scores"]), len(other["scores"]))
         differing += max(len(one["scores"]), len(other["scores"])) - matched
     share = 1 - differing / rows if rows else 1.0
-    return Agreement(output="boxes", batch=batch, cosine=1.0, share=share, differing=differing, nan=nan)
+    return Agreement(output=DETECTIONS, batch=batch, count=rows, cosine=1.0, share=share, differing=differing, nan=nan)
 
 
 def _frame(answers: Arrays, frame: int) -> dict[str, npt.NDArray[np.float64]]:

@@ -46,12 +46,13 @@ class Timing:
 class Agreement:
     """How an output compares with ONNX Runtime's in one batch.
 
-    ``cosine`` is the least of a batch element, ``share`` that of detections or whole numbers that agree, ``differing``
-    how many do not, ``nan`` how many numbers became none.
+    ``count`` detections or numbers were compared. ``cosine`` is the least of a batch element, ``share`` that of
+    detections or whole numbers that agree, ``differing`` how many do not, ``nan`` how many numbers became none.
     """
 
     output: str
     batch: int
+    count: int
     cosine: float
     share: float
     differing: int

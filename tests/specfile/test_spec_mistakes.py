@@ -144,7 +144,7 @@ def test_of_form(mistakes: Mistakes, text: str, told: str) -> None:
         ("instance_count: 1", 'unknown key "instance_count"; write "instances"'),
         ("score_threshold: 1", 'unknown key "score_threshold"; write "thresholds"'),
         ("output: x", 'unknown key "output"; it stands at the top of the file, for all models'),
-        ("dla: true", "a DLA is in agx-orin-64gb, orin-nx-16gb, orin-nx-8gb, but no backend of the kit uses one yet"),
+        ("dla: true", "a DLA is in agx-orin-64gb, orin-nx-16gb, orin-nx-8gb, and engines are built for it"),
         ("zzz: 1", 'unknown key "zzz"; choose from '),
         (f"{'k' * 100}: 1", f'unknown key "{"k" * 60}"'),
     ],
