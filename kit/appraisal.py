@@ -133,8 +133,8 @@ def _with_verdict(bench: Bench, plain: TrialQuality, trial: Trial, verdict: Verd
         before=verdict.before.value,
         after=verdict.after.value,
         drop=_interval(verdict.drop),
-        budget=budget.disagreement if agreement else budget.drop,
-        class_budget=budget.class_disagreement if agreement else budget.class_drop,
+        budget=budget.of_metric(agreement=agreement),
+        class_budget=budget.of_class(agreement=agreement),
         others={
             name: (verdict.before.others[name], value)
             for name, value in verdict.after.others.items()

@@ -43,17 +43,17 @@ class _Case:
     @property
     def allowed(self) -> float:
         """The budget of the metric."""
-        return self.budget.disagreement if self.before.agreement else self.budget.drop
+        return self.budget.of_metric(agreement=self.before.agreement)
 
     @property
     def allowed_of_class(self) -> float:
         """The budget of a class."""
-        return self.budget.class_drop if self.labelled else self.budget.class_disagreement
+        return self.budget.of_class(agreement=not self.labelled)
 
     @property
     def allowed_served(self) -> float:
         """The budget of what is found, and right, above the served threshold."""
-        return max(self.budget.served_drop, 0.0 if self.labelled else self.budget.disagreement)
+        return self.budget.of_served(agreement=not self.labelled)
 
 
 def judge(
