@@ -177,7 +177,8 @@ def _classes(rows: list[ClassScore], found: Evaluation) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for justify in ("left", "right", "right", "right", "left"):
         table.add_column(justify=justify)
-    dim = [Text(word, "dim") for word in ("class", "objects", found.score.metric, "lost" if lost else "")]
+    own = found.score.metric.replace("mAP", "AP").replace("mIoU", "IoU")  # a mean is over classes
+    dim = [Text(word, "dim") for word in ("class", "objects", own, "lost" if lost else "")]
     table.add_row(*dim)
     for one in order[:_MOST_CLASSES]:
         assert one.value is not None
