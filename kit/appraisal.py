@@ -141,8 +141,8 @@ def _with_verdict(plain: TrialQuality, trial: Trial, verdict: Verdict) -> TrialQ
         before=verdict.before.value,
         after=verdict.after.value,
         drop=_interval(verdict.drop),
-        budget=budget.disagreement if agreement else budget.drop,
-        class_budget=budget.class_disagreement if agreement else budget.class_drop,
+        budget=budget.of_metric(agreement=agreement),
+        class_budget=budget.of_class(agreement=agreement),
         others={
             name: (verdict.before.others[name], value)
             for name, value in verdict.after.others.items()

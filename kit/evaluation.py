@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kit import accuracy, contract, labels, loading, manifest, runners, sources, tasks
-from kit.accuracy import Answers, Score, Validation, Verdict
+from kit.accuracy import Answers, Budget, Score, Validation, Verdict
 from kit.accuracy.twin import served_threshold
 from kit.cache import Cache
 from kit.errors import SourceNotFoundError, UsageError, ValidationSetError
@@ -41,7 +41,7 @@ class Asked:
 
     ``spec`` says of both models what their file does not: the task, the head, labels, normalisation. ``shape`` is that
     of a PyTorch model's input, ``metric`` the user's own. ``batch`` is the largest one that is asked: None for 8, and
-    for 1 where somebody else's server or engine decides what it takes.
+    for 1 where somebody else's server or engine decides what it takes. ``budget`` is what may be lost.
     """
 
     spec: Spec
@@ -50,6 +50,7 @@ class Asked:
     metric: str | None = None
     shape: tuple[int, ...] | None = None
     batch: int | None = None
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +98,7 @@ def evaluate(asked: Asked, progress: Progress, tell: Tell | None = None) -> Eval
             other = _subject(asked, asked.against, folder / "other", progress, lowered=lowered)
             before = _answers(other, validation, asked.batch, tell)
         answers = _answers(subject, validation, asked.batch, tell)
-    verdict = None if before is None else accuracy.judge(before, answers, validation, metric=metric)
+    verdict = None if before is None else accuracy.judge(before, answers, validation, asked.budget, metric)
     score = accuracy.score(answers, validation, metric=metric) if verdict is None else verdict.after
     return Evaluation(
         model=asked.spec.source,

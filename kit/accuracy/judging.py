@@ -18,6 +18,12 @@ from kit.errors import ValidationSetError
 _FEWEST_PAIRS = 10
 """Objects that both models found; of fewer, a median says nothing."""
 
+_QUARTER = 3
+"""Times the budget of the median, for a quarter of the scores."""
+
+_FEW_PICTURES = 100
+"""Fewer tell a point of mAP from nothing only where it is in every picture."""
+
 _LEAST_VALUE = 0.05
 """Of a task's metric at full precision: below, the labels or the normalisation are not the model's."""
 
@@ -43,17 +49,17 @@ class _Case:
     @property
     def allowed(self) -> float:
         """The budget of the metric."""
-        return self.budget.disagreement if self.before.agreement else self.budget.drop
+        return self.budget.of_metric(agreement=self.before.agreement)
 
     @property
     def allowed_of_class(self) -> float:
         """The budget of a class."""
-        return self.budget.class_drop if self.labelled else self.budget.class_disagreement
+        return self.budget.of_class(agreement=not self.labelled)
 
     @property
     def allowed_served(self) -> float:
         """The budget of what is found, and right, above the served threshold."""
-        return max(self.budget.served_drop, 0.0 if self.labelled else self.budget.disagreement)
+        return self.budget.of_served(agreement=not self.labelled)
 
 
 def judge(
@@ -177,6 +183,17 @@ def _metric_held(case: _Case) -> Iterator[str]:
         )
 
 
+def _others_held(case: _Case) -> Iterator[str]:
+    """What is told beside the metric is held like it: mAP50, top-5, mAP of boxes beside that of masks."""
+    for name, value in case.after.others.items() if not case.is_own else ():
+        lost = case.before.others.get(name, value) - value
+        if lost > case.allowed:
+            yield (
+                f"{name} falls from {case.before.others[name]:.3f} to {value:.3f}: {_points(lost)}, "
+                f"{_points(case.allowed)} allowed"
+            )
+
+
 def _classes_held(case: _Case) -> Iterator[str]:
     """A class must have lost more than its budget, and surely something: of few objects, chance moves a class far."""
     failed = [c for c in case.classes if c.held and c.drop.point > case.allowed_of_class and c.drop.low > 0]
@@ -199,6 +216,17 @@ def _confidence_held(case: _Case) -> Iterator[str]:
             f"the scores of what is found moved by {shift.median:+.2f} in the middle{middle}; {allowed:g} is allowed: "
             "a threshold would no longer mean the same"
         )
+
+
+def _quarter_held(case: _Case) -> Iterator[str]:
+    """The middle may stand while many fall: a quarter of the scores may not move three times as far."""
+    shift, allowed = case.shift, _QUARTER * case.budget.confidence_shift
+    if shift is None or shift.pairs < _FEWEST_PAIRS or abs(shift.median) > case.budget.confidence_shift:
+        return
+    for quarter, word in ((shift.quantiles[1], "fell"), (shift.quantiles[3], "rose")):
+        if (quarter < 0) == (word == "fell") and abs(quarter) > allowed:
+            far = f"by {abs(quarter):.2f} or more; {allowed:.2g} is allowed"
+            yield f"a quarter of the scores of what is found {word} {far}"
 
 
 def _served_held(case: _Case) -> Iterator[str]:
@@ -240,6 +268,11 @@ def _doubt(case: _Case) -> Iterator[str]:
         )
 
 
+def _few(case: _Case) -> Iterator[str]:
+    if case.after.images < _FEW_PICTURES:
+        yield f"judged on {case.after.images} pictures only; 300 tell a point of mAP, 1,000 are better"
+
+
 def _unheld(case: _Case) -> Iterator[str]:
     few = [c for c in case.classes if not c.held]
     if few:
@@ -252,9 +285,10 @@ def _unheld(case: _Case) -> Iterator[str]:
 
 
 _CHECKS: tuple[Callable[[_Case], Iterator[str]], ...] = (
-    _sound, _proving, _metric_held, _classes_held, _confidence_held, _served_held, _company_held,
+    _sound, _proving, _metric_held, _others_held, _classes_held, _confidence_held, _quarter_held, _served_held,
+    _company_held,
 )  # fmt: skip
-_NOTES: tuple[Callable[[_Case], Iterator[str]], ...] = (_doubt, _unheld)
+_NOTES: tuple[Callable[[_Case], Iterator[str]], ...] = (_doubt, _few, _unheld)
 
 
 def _middle(confidences: Confidences) -> float:

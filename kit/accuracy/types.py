@@ -196,19 +196,34 @@ class Budget:
     """What a lower precision may cost, in fractions: 0.01 is a point. See docs/accuracy.md and ADR 14.
 
     ``drop`` of the task's metric, ``class_drop`` of any class with ``least_instances`` of it or more. Without labels
-    the metric is agreement with the FP32 model, of which ``disagreement`` and ``class_disagreement`` may be lost.
+    the metric is agreement with the FP32 model, of which ``disagreement`` and ``class_disagreement`` may be lost: None
+    for five times ``drop`` and three times ``class_drop``.
     ``confidence_shift``: of the median score, either way. ``served_drop``: of what is found, and of what is right,
     above the served threshold. ``batch_difference``: between answers in different company.
     """
 
     drop: float = 0.01
     class_drop: float = 0.05
-    disagreement: float = 0.05
-    class_disagreement: float = 0.15
+    disagreement: float | None = None
+    class_disagreement: float | None = None
     confidence_shift: float = 0.05
     served_drop: float = 0.02
     batch_difference: float = 0.02
     least_instances: int = 20
+
+    def of_metric(self, *, agreement: bool) -> float:
+        """Return what the metric may lose, or the agreement."""
+        return self.drop if not agreement else 5 * self.drop if self.disagreement is None else self.disagreement
+
+    def of_class(self, *, agreement: bool) -> float:
+        """Return what a class may lose of the metric, or of agreement."""
+        if not agreement:
+            return self.class_drop
+        return 3 * self.class_drop if self.class_disagreement is None else self.class_disagreement
+
+    def of_served(self, *, agreement: bool) -> float:
+        """Return what may be lost of what is found, and right, above the served threshold."""
+        return max(self.served_drop, self.of_metric(agreement=True)) if agreement else self.served_drop
 
 
 @dataclass(frozen=True, kw_only=True)

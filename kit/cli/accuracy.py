@@ -30,6 +30,20 @@ _MOST_CLASSES = 30
 @click.argument("model")
 @click.argument("validation", type=click.Path(path_type=Path))
 @click.option("--against", metavar="MODEL", help="The better model, FP32 for example: say what is lost from it.")
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0, 100),
+    default=1.0,
+    show_default=True,
+    help="Points of 100 that may be lost from --against.",
+)
+@click.option(
+    "--max-class-drop",
+    type=click.FloatRange(0, 100),
+    default=5.0,
+    show_default=True,
+    help="The same for each class.",
+)
 @click.option("--metric", metavar="package.module:callable", help="Your own metric, in place of the task's.")
 @click.option("--labels", metavar="FILE|SET", help="Class names, one a line; or coco-80, imagenet-1k, voc-20 ...")
 @click.option("--task", metavar="NAME", help="What the outputs mean.  [default: recognised from the model]")
@@ -47,6 +61,8 @@ def command(
     validation: Path,
     *,
     against: str | None,
+    max_drop: float,
+    max_class_drop: float,
     metric: str | None,
     input_shape: str | None,
     batch: int | None,
@@ -68,6 +84,7 @@ def command(
     kit accuracy int8.onnx examples/digits/calibration --against digits.onnx
     """  # noqa: D301 (click takes the backspace itself as "do not wrap")
     from kit import evaluation, spec
+    from kit.accuracy import Budget
     from kit.cli._display import Display
     from kit.errors import AccuracyError
     from kit.types import Spec
@@ -77,6 +94,7 @@ def command(
     asked = evaluation.Asked(
         spec=Spec(source=model, name="model", targets=(), normalization=normalization, **known),  # type: ignore[arg-type]
         validation=validation, against=against, metric=metric, shape=spec.parse_shape(input_shape), batch=batch,
+        budget=Budget(drop=max_drop / 100, class_drop=max_class_drop / 100),
     )  # fmt: skip
     with Display(quiet=quiet or as_json) as display:
         found = evaluation.evaluate(asked, display, None if quiet or as_json else _shown)
@@ -159,7 +177,8 @@ def _classes(rows: list[ClassScore], found: Evaluation) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for justify in ("left", "right", "right", "right", "left"):
         table.add_column(justify=justify)
-    dim = [Text(word, "dim") for word in ("class", "objects", found.score.metric, "lost" if lost else "")]
+    own = found.score.metric.replace("mAP", "AP").replace("mIoU", "IoU")  # a mean is over classes
+    dim = [Text(word, "dim") for word in ("class", "objects", own, "lost" if lost else "")]
     table.add_row(*dim)
     for one in order[:_MOST_CLASSES]:
         assert one.value is not None

@@ -171,6 +171,27 @@ def test_halved_scores_are_refused_where_map_is_blind(case: Case) -> None:
     assert worst.before[0].score == pytest.approx(2 * (worst.after[0].score or 0), rel=0.01) if worst.after else True
 
 
+def test_a_quarter_of_the_scores_may_not_fall_far_either(case: Case) -> None:
+    scores = case.answers.columns["scores"].copy()
+    generator = np.random.default_rng(1)
+    some = generator.random(len(scores)) < 0.3
+    scores[some & (scores > 0.5)] -= np.float32(0.2)
+    verdict = accuracy.judge(case.answers, changed(case, scores=scores), case.validation, Budget(drop=0.1))
+    assert verdict.shift is not None
+    assert verdict.shift.median == 0
+    assert verdict.reasons == ("a quarter of the scores of what is found fell by 0.20 or more; 0.15 is allowed",)
+
+
+def test_map50_is_held_too(case: Case) -> None:
+    """Small boxes that are lost whole cost it as much; a drop of the judged number only, and it would pass."""
+    few = np.random.default_rng(2).random(len(case.answers.columns["scores"])) < 0.04
+    boxes = np.where(few[:, None], case.answers.columns["boxes"] + np.float32(100), case.answers.columns["boxes"])
+    verdict = accuracy.judge(
+        case.answers, changed(case, boxes=boxes), case.validation, Budget(class_drop=1, served_drop=1)
+    )
+    assert [reason.split()[0] for reason in verdict.reasons] == ["mAP50-95", "mAP50"]
+
+
 def test_one_lost_class_is_named(case: Case) -> None:
     classes = case.answers.columns["classes"].copy()
     generator = np.random.default_rng(1)
@@ -290,6 +311,30 @@ def test_progress_is_told_and_batches_are_filled(case: Case) -> None:
     assert sizes == {1, 2, 4}
     for one, other in zip(made.each(), case.answers.each(), strict=False):
         np.testing.assert_array_equal(one["boxes"], other["boxes"])
+
+
+def test_a_fixed_batch_is_filled_with_the_last_picture(case: Case) -> None:
+    few, sizes = first(case, 10, labelled=False), set()
+    with runners.open(str(case.twin.path)) as running:
+        (frame,) = running.signature.inputs
+        fixed = replace(running.signature, inputs=(replace(frame, shape=(4, *frame.shape[1:])),))
+
+        def run(feeds: Any) -> Any:
+            sizes.add(len(feeds["images"]))
+            return running.run(feeds)
+
+        made = accuracy.measure(run, few, case.meaning, fixed)
+    assert sizes == {4}
+    assert (len(made), made.head.company) == (10, ())
+    for one, other in zip(made.each(), case.answers.each(), strict=False):
+        np.testing.assert_array_equal(one["boxes"], other["boxes"])
+
+
+def test_few_pictures_are_said_to_be_few(case: Case) -> None:
+    kept = answers.gather(replace(case.answers.head, pictures=10), list(case.answers.each())[:10])
+    verdict = accuracy.judge(kept, kept, first(case, 10))
+    assert verdict.held
+    assert verdict.notes[0] == "judged on 10 pictures only; 300 tell a point of mAP, 1,000 are better"
 
 
 def test_answers_of_others_are_not_compared(case: Case) -> None:
