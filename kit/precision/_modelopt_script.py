@@ -30,7 +30,7 @@ class _Reader:
 
 
 def quantise(ask: Ask) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Write ``made`` from ``onnx`` with Q/DQ, the rest in FP16; ``excluded`` are patterns of the nodes' names."""
+    """Write ``made`` from ``onnx`` with Q/DQ; ``excluded`` are patterns of the nodes' names."""
     import modelopt.onnx.quantization
     from onnxruntime.quantization import CalibrationDataReader
 
@@ -43,7 +43,7 @@ def quantise(ask: Ask) -> tuple[dict[str, Any], dict[str, Any]]:
             calibration_method=ask.data["method"],
             calibration_eps=["cpu"],
             nodes_to_exclude=ask.data["excluded"],
-            high_precision_dtype="fp16",
+            high_precision_dtype="fp32",
             output_path=ask.data["made"],
             log_level="ERROR",
         )

@@ -23,7 +23,7 @@ _METHODS = ("max", "entropy")
 
 
 class Int8ModelOpt:
-    """Q/DQ where ModelOpt puts it, FP16 for the rest; heads, decoding and pre-processing stay as they are.
+    """Q/DQ where ModelOpt puts it; heads, decoding and pre-processing stay as they are.
 
     Of its two calibration methods that is taken whose answers are nearer on pictures held out.
     """
