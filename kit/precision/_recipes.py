@@ -16,6 +16,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_STRONGLY_TYPED = 10
+"""The first major version of TensorRT with networks in which types are those of the graph, also with Q/DQ."""
+
 _FILE = Path(__file__).with_name("recipes.toml")
 
 
@@ -36,6 +39,7 @@ class Recipe:
     bias: bool
     outputs: bool
     residual: bool = False
+    remainder: bool = False
     operators: tuple[str, ...]
     source: str
     date: str
@@ -79,6 +83,12 @@ def halves() -> tuple[Half, ...]:
 def every() -> tuple[Recipe, ...]:
     """Return the recipes, the first that fits before the others."""
     return tuple(Recipe(**{**table, "operators": tuple(table["operators"])}) for table in _tables("recipe"))
+
+
+def halves_the_rest(recipe: Recipe, target: Target) -> bool:
+    """Tell whether what INT8 leaves is FP16 in the graph: where TensorRT is strongly typed, and has no flags for it."""
+    version = target.stack.tensorrt_version or "0"
+    return recipe.remainder and int(version.partition(".")[0]) >= _STRONGLY_TYPED
 
 
 def choose(backend: str, target: Target) -> Recipe:

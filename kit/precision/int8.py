@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.cache import Cache, Key
-from kit.precision import _calibrated, _groups, _observing, _structure, _transformer, _writing
+from kit.precision import _calibrated, _groups, _observing, _recipes, _remainder, _structure, _transformer, _writing
 from kit.precision._calibrated import Trial, Work
 from kit.precision._observing import Observation
 from kit.precision.interface import Ask, Lowered
 
 if TYPE_CHECKING:
     import onnx
+
+    from kit.precision._histogram import Seen
 
 _DYNAMIC = "dynamic"
 _SILU_FLOOR = -8.0
@@ -65,19 +67,22 @@ def _lowered(work: Work, observation: Observation, method: str, reverted: frozen
     if method == _DYNAMIC:
         return _transformer.dynamic(work.network, nodes)
     also = _groups.skips(work.network, nodes) if work.recipe.residual else ()
-    ranges = _ranges(work, observation, method, {*_groups.touched(work.network, nodes), *also})
+    seen = observation.read()
+    ranges = _ranges(work, seen, method, {*_groups.touched(work.network, nodes), *also})
     made = _writing.quantised(work.network, nodes, ranges, work.recipe, also)
     _writing.tidy(made)
+    if _recipes.halves_the_rest(work.recipe, work.ask.target):
+        made = _remainder.halved(made, work.network, work.end, seen)
     return made
 
 
 def _ranges(
-    work: Work, observation: Observation, method: str, tensors: Collection[str]
+    work: Work, observed: Mapping[str, Seen], method: str, tensors: Collection[str]
 ) -> Mapping[str, tuple[float, float]]:
     from kit.precision._histogram import METHODS, Grid
 
     grid = Grid(levels=254 if work.recipe.symmetric else 255, symmetric=work.recipe.symmetric)
-    seen = {name: found for name, found in observation.read().items() if name in tensors}
+    seen = {name: found for name, found in observed.items() if name in tensors}
     lost = {name for name in seen if _structure.is_silu(work.network, name)}
     return {n: METHODS[method](found.floored(_SILU_FLOOR) if n in lost else found, grid) for n, found in seen.items()}
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import environments
+from kit.cache import Cache
 from kit.environments import ScriptError, Worker
 from kit.errors import QuantizationError, UnsupportedModelError
-from kit.precision import _calibrated, _structure, _writing
+from kit.precision import _calibrated, _observing, _recipes, _remainder, _structure, _writing
 from kit.precision._calibrated import Work
 from kit.precision.interface import Ask, Lowered
 
@@ -23,7 +24,7 @@ _METHODS = ("max", "entropy")
 
 
 class Int8ModelOpt:
-    """Q/DQ where ModelOpt puts it; heads, decoding and pre-processing stay as they are.
+    """Q/DQ where ModelOpt puts it, FP16 for the rest; heads, decoding and pre-processing are left as for ``int8``.
 
     Of its two calibration methods that is taken whose answers are nearer on pictures held out.
     """
@@ -47,6 +48,9 @@ class Int8ModelOpt:
             )
         with Worker(environments.ensure(_ENVIRONMENT, lambda _: None), _SCRIPT) as worker:
             made = {method: _quantised(work, method, worker, folder / method) for method in _METHODS}
+        if _recipes.halves_the_rest(work.recipe, ask.target):
+            seen = _observing.observe(ask.model, work.network, work.seen, Cache()).read()
+            made = {n: _remainder.halved(proto, work.network, work.end, seen) for n, proto in made.items()}
         trials = _calibrated.tried(work, made)
         return Lowered(
             model=_writing.finish(made[_calibrated.best_of(trials).name], ask.model, folder),
