@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kit.errors import QuantizationError
-from kit.precision import _groups, _network, _recipes, _structure, _unfit
+from kit.precision import _groups, _network, _recipes, _structure, _transformer, _unfit
 from kit.precision._groups import Plan
 from kit.precision._network import Network
 from kit.precision._observing import Part
@@ -58,6 +58,8 @@ def prepared(ask: Ask) -> Work:
     network = _network.link(_network.prepare(ask.model, ask.meaning))
     _unfit.require_float(network)
     recipe, end = _recipes.choose(ask.backend, ask.target), _structure.end_of(network)
+    if _transformer.is_one(network):
+        recipe = recipe.for_products()
     plan = _groups.plan(network, end, recipe.operators)
     _unfit.require_layers(network, plan.groups, end)
     seen, held_out = _split(ask.calibration, ask.held_out)
@@ -73,14 +75,13 @@ def tried(work: Work, made: Mapping[str, onnx.ModelProto]) -> tuple[Trial, ...]:
     return tuple(Trial(name=name, distance=distance) for name, distance in apart.items())
 
 
-def best_of(trials: tuple[Trial, ...]) -> Trial:
+def nearest(trials: tuple[Trial, ...]) -> Trial:
     """Return the nearest; of equally near ones the first."""
     return min(trials, key=lambda trial: trial.distance)
 
 
-def told(trials: tuple[Trial, ...]) -> str:
-    """Return which is the best and by how much, for the user."""
-    best = best_of(trials)
+def told(trials: tuple[Trial, ...], best: Trial) -> str:
+    """Return which was chosen and by how much, for the user."""
     others = sorted((trial for trial in trials if trial is not best), key=lambda trial: trial.distance)
     rest = ", ".join(f"{trial.name} {trial.distance:.4f}" for trial in others)
     return f"{best.name}: answers differ by {best.distance:.4f} on pictures held out ({rest})" if rest else best.name

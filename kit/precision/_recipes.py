@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,14 @@ class Recipe:
     residual: bool = False
     remainder: bool = False
     operators: tuple[str, ...]
+    products: tuple[str, ...] = ()
     source: str
     date: str
     note: str
+
+    def for_products(self) -> Recipe:
+        """Return the recipe for a network of matrix products."""
+        return replace(self, operators=self.products, outputs=False) if self.products else self
 
     def fits(self, backend: str, target: Target) -> bool:
         """Tell whether it is for this backend on this target."""
@@ -82,7 +87,10 @@ def halves() -> tuple[Half, ...]:
 @functools.cache
 def every() -> tuple[Recipe, ...]:
     """Return the recipes, the first that fits before the others."""
-    return tuple(Recipe(**{**table, "operators": tuple(table["operators"])}) for table in _tables("recipe"))
+    return tuple(
+        Recipe(**{**table, "operators": tuple(table["operators"]), "products": tuple(table.get("products", ()))})
+        for table in _tables("recipe")
+    )
 
 
 def halves_the_rest(recipe: Recipe, target: Target) -> bool:

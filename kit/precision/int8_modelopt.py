@@ -52,9 +52,10 @@ class Int8ModelOpt:
             seen = _observing.observe(ask.model, work.network, work.seen, Cache()).read()
             made = {n: _remainder.halved(proto, work.network, work.end, seen) for n, proto in made.items()}
         trials = _calibrated.tried(work, made)
+        best = _calibrated.nearest(trials)
         return Lowered(
-            model=_writing.finish(made[_calibrated.best_of(trials).name], ask.model, folder),
-            method=f"ModelOpt, {_calibrated.told(trials)}",
+            model=_writing.finish(made[best.name], ask.model, folder),
+            method=f"ModelOpt, {_calibrated.told(trials, best)}",
             groups=work.plan.groups,
             kept=_calibrated.kept(work),
         )

@@ -52,7 +52,7 @@ def float_layers(proto: onnx.ModelProto) -> set[str]:
 
 def test_digits_keeps_its_answers_in_a_third_of_the_bytes(tmp_path: Path) -> None:
     model = digits()
-    given = ask(model, meaning=DETECTOR, calibration=Files())
+    given = ask(model, meaning=DETECTOR, calibration=Files(step=16))
     lowered, proto = apply(given, tmp_path)
     assert lowered.model.signature == model.signature
     assert lowered.model.path.stat().st_size < 0.4 * model.path.stat().st_size
@@ -69,7 +69,7 @@ def test_digits_keeps_its_answers_in_a_third_of_the_bytes(tmp_path: Path) -> Non
 
 
 def test_digits_groups_are_modules_and_what_is_reverted_stays_float(tmp_path: Path) -> None:
-    given = ask(digits(), meaning=DETECTOR, calibration=Files())
+    given = ask(digits(), meaning=DETECTOR, calibration=Files(step=16))
     lowered, _ = apply(given, tmp_path / "whole")
     groups = {group.name: group for group in lowered.groups}
     assert {"backbone.stem.0.0", "backbone.stages.0.1.body.1.0", "neck.merges.1.0"} <= set(groups)
@@ -82,7 +82,9 @@ def test_digits_groups_are_modules_and_what_is_reverted_stays_float(tmp_path: Pa
 
     undone = frozenset({"backbone.stem.0.0", "head.box_branch.0.0"})
     start = time.perf_counter()
-    again, proto = apply(ask(given.model, meaning=DETECTOR, calibration=Files(), reverted=undone), tmp_path / "less")
+    again, proto = apply(
+        ask(given.model, meaning=DETECTOR, calibration=Files(step=16), reverted=undone), tmp_path / "less"
+    )
     assert time.perf_counter() - start < 5, "ranges and the method are kept"
     assert again.groups == lowered.groups
     wanted = {n for name in undone for n in groups[name].nodes if "conv2d" in n}
@@ -200,12 +202,23 @@ def test_a_transformer_is_tried_with_ranges_found_while_it_runs(tmp_path: Path) 
     assert "dynamic" in lowered.method
     chosen = lowered.method.split(":")[0]
     assert ("MatMulInteger" in operators(proto)) == (chosen == "dynamic")
+    made = {name: node.op_type for node in proto.graph.node for name in node.output}
+    rest = [n for n in proto.graph.node if n.op_type in ("Softmax", "LayerNormalization", "Relu")]
+    assert all(made[n.input[0]] != "DequantizeLinear" for n in rest), "only products are quantised"
     assert {"blocks.0.attn.q", "blocks.1.mlp.fc2"} <= {group.module for group in lowered.groups}
     feeds = {"x": nets.pictures(1, seed=5)[0]}
     before, after = answers(model, feeds)["y"], answers(lowered.model, feeds)["y"]
     assert np.abs(before - after).max() < 0.1 * np.abs(before).max()
     gpu, _ = apply(ask(model, calibration=PICTURES, backend="tensorrt", target=targets.load("t4")), tmp_path / "gpu")
     assert "dynamic" not in gpu.method
+
+
+def test_ranges_found_at_each_run_win_where_pictures_differ_much(tmp_path: Path) -> None:
+    model = saved(nets.transformer(), tmp_path / "model")
+    loud = [picture * scale for picture, scale in zip(nets.pictures(20), 5 * [1.0, 1.0, 1.0, 200.0], strict=True)]
+    lowered, proto = apply(ask(model, calibration=Values(loud)), tmp_path / "made")
+    assert lowered.method.startswith("dynamic")
+    assert operators(proto)["MatMulInteger"] > 0
 
 
 def test_a_network_of_an_old_opset_is_raised_or_told(tmp_path: Path) -> None:
@@ -240,7 +253,7 @@ def _nan_activations() -> onnx.ModelProto:
 def _halves() -> onnx.ModelProto:
     net = nets.Net()
     half = net.op("Cast", "x", to=onnx.TensorProto.FLOAT16)
-    net.weights |= {"a": np.ones((16, 3, 3, 3), np.float16), "b": np.ones((8, 16, 1, 1), np.float16)}
+    net.weights |= {"a": np.full((16, 3, 3, 3), 0.3, np.float16), "b": np.full((8, 16, 1, 1), 0.3, np.float16)}
     net.op("Cast", net.op("Conv", net.op("Conv", half, "a"), "b"), out="y", to=onnx.TensorProto.FLOAT)
     return net.done({"y": [models.BATCH, 8, 14, 14]})
 
