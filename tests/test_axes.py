@@ -79,6 +79,7 @@ class Half:
     name = "half"
     bits = 32
     calibrated = False
+    automatic = True
     tools = ("onnx",)
 
     def apply(self, ask, folder):

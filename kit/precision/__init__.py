@@ -21,9 +21,11 @@ def words() -> tuple[str, ...]:
 
 
 def ladder(wanted: str) -> tuple[Precision, ...]:
-    """Return what to try, the lowest precision first: one, or every one. Raises ``UnknownPrecisionError``."""
-    every = names() if wanted == AUTO else (wanted,)
-    return tuple(sorted((get(name) for name in every), key=lambda member: member.bits))
+    """Return what to try, the lowest precision first: one, or all automatic ones. Raises ``UnknownPrecisionError``."""
+    if wanted != AUTO:
+        return (get(wanted),)
+    every = [member for member in map(get, names()) if member.automatic]
+    return tuple(sorted(every, key=lambda member: member.bits))
 
 
 def get(name: str) -> Precision:

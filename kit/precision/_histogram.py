@@ -73,9 +73,9 @@ def added(seen: Seen, values: npt.NDArray[np.generic], low: float, high: float) 
     """Return what was seen with ``values`` too, a sample of numbers whose limits are ``low`` and ``high``."""
     reach = max(seen.reach, _reach(max(-low, high)))
     counts = _widened(seen.counts, seen.reach, reach)
-    if values.size and reach:
-        places = ((values.astype(np.float64) + reach) * (BINS / (2 * reach))).astype(np.int64)
-        counts = counts + np.bincount(np.clip(places, 0, BINS - 1), minlength=BINS)
+    scale = BINS / (2 * reach) if reach else 0.0  # zeros alone are in the middle, whatever comes later
+    places = (values.astype(np.float64) * scale + BINS / 2).astype(np.int64)
+    counts = counts + np.bincount(np.clip(places, 0, BINS - 1), minlength=BINS)
     return Seen(low=min(seen.low, low), high=max(seen.high, high), reach=reach, counts=counts)
 
 
@@ -87,7 +87,7 @@ def minmax(seen: Seen, _: Grid) -> tuple[float, float]:
 def percentile(seen: Seen, _: Grid) -> tuple[float, float]:
     """All but the outermost hundredth of a percent on each side."""
     total = np.cumsum(seen.counts)
-    if total[-1] == 0:
+    if not seen.reach:
         return seen.low, seen.high
     edges = np.linspace(-seen.reach, seen.reach, BINS + 1)
     share = (1 - _PERCENTILE / 100) * total[-1]
@@ -116,7 +116,7 @@ def entropy(seen: Seen, _: Grid) -> tuple[float, float]:
 def mse(seen: Seen, grid: Grid) -> tuple[float, float]:
     """Clip where the mean square of rounding and clipping together is least."""
     counts = seen.counts.reshape(_COARSE, -1).sum(axis=1).astype(np.float64)
-    if not counts.any():
+    if not seen.reach:
         return seen.low, seen.high
     centres = (np.arange(_COARSE) + 0.5) * (2 * seen.reach / _COARSE) - seen.reach
     used = counts > 0

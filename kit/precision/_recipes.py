@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+_STRONGLY_TYPED = 10
+"""The first major version of TensorRT with networks in which types are those of the graph, also with Q/DQ."""
 
 _FILE = Path(__file__).with_name("recipes.toml")
 
@@ -36,10 +39,16 @@ class Recipe:
     bias: bool
     outputs: bool
     residual: bool = False
+    remainder: bool = False
     operators: tuple[str, ...]
+    products: tuple[str, ...] = ()
     source: str
     date: str
     note: str
+
+    def for_products(self) -> Recipe:
+        """Return the recipe for a network of matrix products."""
+        return replace(self, operators=self.products, outputs=False) if self.products else self
 
     def fits(self, backend: str, target: Target) -> bool:
         """Tell whether it is for this backend on this target."""
@@ -78,7 +87,16 @@ def halves() -> tuple[Half, ...]:
 @functools.cache
 def every() -> tuple[Recipe, ...]:
     """Return the recipes, the first that fits before the others."""
-    return tuple(Recipe(**{**table, "operators": tuple(table["operators"])}) for table in _tables("recipe"))
+    return tuple(
+        Recipe(**{**table, "operators": tuple(table["operators"]), "products": tuple(table.get("products", ()))})
+        for table in _tables("recipe")
+    )
+
+
+def halves_the_rest(recipe: Recipe, target: Target) -> bool:
+    """Tell whether what INT8 leaves is FP16 in the graph: where TensorRT is strongly typed, and has no flags for it."""
+    version = target.stack.tensorrt_version or "0"
+    return recipe.remainder and int(version.partition(".")[0]) >= _STRONGLY_TYPED
 
 
 def choose(backend: str, target: Target) -> Recipe:

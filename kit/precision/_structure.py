@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import onnx
 
 _LEARNED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-_FEWEST_WEIGHTS = 64
-"""A layer with fewer is no learned one: the sum over the bins of DFL is a convolution with the weights 0 to 15."""
+_FEW = 1024
+"""Weights of a layer that may be somebody's arithmetic: the sum over DFL's bins is a convolution by 0, 1 ... 15."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +39,20 @@ def weight_of(network: Network, node: onnx.NodeProto) -> onnx.TensorProto | None
     if node.op_type not in _LEARNED or len(network.fed(node)) == 0:
         return None
     known = [network.constants[name] for name in node.input[:2] if name in network.constants]
-    if len(known) != 1 or len(known[0].dims) < 2 or math.prod(known[0].dims) < _FEWEST_WEIGHTS:
+    if len(known) != 1 or len(known[0].dims) < 2 or _is_arithmetic(known[0]):
         return None
     return known[0]
+
+
+def _is_arithmetic(tensor: onnx.TensorProto) -> bool:
+    """Tell whether weights are whole numbers, as no training leaves them."""
+    import numpy as np
+    from onnx import numpy_helper
+
+    if math.prod(tensor.dims) > _FEW:
+        return False
+    values = numpy_helper.to_array(tensor)
+    return bool(np.array_equal(values, np.round(values)))
 
 
 def end_of(network: Network) -> End:

@@ -1,4 +1,4 @@
-"""Networks that are mostly matrix products (ViT): on a CPU their activations can be quantised as they come."""
+"""Networks that are mostly matrix products (ViT): on a CPU their activations can be quantised as they come, too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from kit.precision._network import Network
-from kit.precision._recipes import Recipe
 from kit.precision._structure import weight_of
 
 if TYPE_CHECKING:
@@ -16,17 +15,22 @@ if TYPE_CHECKING:
 _SHARE = 0.5
 
 
-def is_one(network: Network, recipe: Recipe) -> bool:
-    """Tell whether most weights are of matrix products, and the backend is ONNX Runtime on a CPU.
+def is_one(network: Network) -> bool:
+    """Tell whether most multiplications are those of matrix products with weights."""
+    costs = [
+        (node.op_type, _multiplications(network, node, weight))
+        for node in network.nodes
+        if (weight := weight_of(network, node)) is not None
+    ]
+    products = sum(cost for kind, cost in costs if kind in ("MatMul", "Gemm"))
+    return bool(products > _SHARE * sum(cost for _, cost in costs))
 
-    Others have no kernels for ranges that are found while it runs.
-    """
-    if (recipe.backend, recipe.device) != ("onnxruntime", "cpu"):
-        return False
-    sizes = [(node.op_type, math.prod(weight.dims)) for node in network.nodes
-             if (weight := weight_of(network, node)) is not None]  # fmt: skip
-    products = sum(size for kind, size in sizes if kind in ("MatMul", "Gemm"))
-    return bool(products > _SHARE * sum(size for _, size in sizes))
+
+def _multiplications(network: Network, node: onnx.NodeProto, weight: onnx.TensorProto) -> int:
+    """Return how often a layer multiplies for one picture; free sizes count as one."""
+    shape = network.shapes.get(node.output[0], ())
+    places = shape[2:] if node.op_type in ("Conv", "ConvTranspose") else shape[1:-1]
+    return math.prod(weight.dims) * math.prod(abs(size) for size in places)
 
 
 def dynamic(network: Network, nodes: Collection[str]) -> onnx.ModelProto:

@@ -48,6 +48,7 @@ class Fp16:
     name = "fp16"
     bits = 16
     calibrated = False
+    automatic = True
     tools = ("onnx", "onnxruntime", "numpy")
 
     def apply(self, ask: Ask, folder: Path) -> Lowered:

@@ -14,6 +14,7 @@ class Fp32:
     name = "fp32"
     bits = 32
     calibrated = False
+    automatic = True
     tools = ()
 
     def apply(self, ask: Ask, folder: Path) -> Lowered:

@@ -92,11 +92,13 @@ class Precision(Protocol):
     """Rewrites a served model's graph (Cast, Q/DQ); its inputs and outputs keep their names and types.
 
     ``bits`` of its numbers: fewer are smaller. ``calibrated``: whether it cannot be had without real pictures.
+    ``automatic``: whether it is tried where the lowest that holds its budget is asked for; else only by its name.
     """
 
     name: str
     bits: int
     calibrated: bool
+    automatic: bool
     tools: tuple[str, ...]
 
     def apply(self, ask: Ask, folder: Path) -> Lowered:
