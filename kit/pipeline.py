@@ -45,8 +45,9 @@ from kit.quality.values import Quality
 from kit.repository import Content, Published
 from kit.sources.interface import Loaded
 from kit.stages import Stages
+from kit.standby import Standby
 from kit.types import Artifact, Entry, Graphs, Interpretation, Model, Parity, Spec, Target, Verification
-from kit.verify import Candidate, Standby, Verifier
+from kit.verify import Candidate, Verifier
 
 _GRAPH_TOOLS = ("onnx", "onnxruntime")
 

@@ -27,7 +27,7 @@ LAYERS = (
     ("kit.runners", "kit.server", "kit.stream"),
     ("kit.accuracy",),
     ("kit.batching", "kit.built", "kit.compare", "kit.config", "kit.contract", "kit.lacking", "kit.manifest",
-     "kit.normalization", "kit.pictures", "kit.render", "kit.simplify", "kit.spec", "kit.stages"),
+     "kit.normalization", "kit.pictures", "kit.render", "kit.simplify", "kit.spec", "kit.stages", "kit.standby"),
     ("kit.appraisal", "kit.artifacts", "kit.blame", "kit.contents", "kit.evaluation", "kit.fallback",
      "kit.inspection", "kit.loading", "kit.lowering", "kit.recognise", "kit.report", "kit.repository", "kit.summary",
      "kit.verify", "kit.workspace"),
