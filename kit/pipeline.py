@@ -13,7 +13,6 @@ from kit import (
     artifacts,
     calibration,
     contract,
-    heads,
     inputs,
     labels,
     lacking,
@@ -146,10 +145,7 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
         precision.ladder(_precision_of(spec, target))
         runtimes.choose(target, spec.runtime)
         lacking.require(target, threads=spec.intra_op_threads, folders=options.target_folders)
-    if spec.task is not None:
-        tasks.get(spec.task)
-    if spec.head is not None:
-        heads.parse(spec.head)
+    contract.require_known(spec)
     if spec.labels is not None:
         labels.read(spec.labels)
     source = sources.resolve(spec.source)
