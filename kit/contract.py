@@ -26,6 +26,14 @@ _CHANNELS = (1, 3)
 _ELEMENT = {DataType.FP32: 1, DataType.FP16: 10}
 
 
+def require_known(spec: Spec) -> None:
+    """Refuse a task or a head that nobody knows, before any work. Raises ``UnknownTaskError``, ``UnknownHeadError``."""
+    if spec.task is not None:
+        tasks.get(spec.task)
+    if spec.head is not None:
+        heads.parse(spec.head)
+
+
 def interpret(spec: Spec, model: Model) -> Interpretation:
     """Return what the model's tensors mean: as the spec says, else as the task that is surest of them.
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import anatomy, contract, flops, heads, labels, simplify, sources, tasks
+from kit import anatomy, contract, flops, labels, simplify, sources, tasks
 from kit.anatomy import Anatomy, Weights
-from kit.errors import SourceError, StageError, UnsupportedModelError
+from kit.errors import SourceError, UnsupportedModelError
 from kit.flops import Cost
 from kit.types import DataType, Interpretation, Model, Signature, Spec, Tensor
 
@@ -68,10 +68,7 @@ def inspect(spec: Spec, input_shape: tuple[int, ...] | None = None) -> Inspectio
     A model that cannot be served is described as far as its file tells, with the reason. Raises as
     ``kit generate`` does where there is nothing to describe.
     """
-    if spec.task is not None:
-        tasks.get(spec.task)
-    if spec.head is not None:
-        heads.parse(spec.head)
+    contract.require_known(spec)
     source = sources.resolve(spec.source)
     source.fingerprint(spec.source)
     written = _as_written(spec.source)
@@ -82,8 +79,9 @@ def inspect(spec: Spec, input_shape: tuple[int, ...] | None = None) -> Inspectio
             if written is None:
                 raise
             return _unserved(spec, source.name, written, str(error), input_shape)
-        network, problem = _simplified(model, Path(folder))
-        meaning = None
+        simple = Path(folder) / "simple"
+        simple.mkdir()
+        network, meaning, problem = simplify.simplify(model, simple), None, None
         try:
             meaning = contract.interpret(spec, network)
         except SourceError as error:
@@ -161,16 +159,6 @@ def _as_written(source: str) -> onnx.ModelProto | None:
     except (OSError, ValueError, DecodeError):
         return None
     return proto if proto.ir_version and proto.graph.node else None
-
-
-def _simplified(model: Model, folder: Path) -> tuple[Model, str | None]:
-    """Return the network as it would be recognised, or as it is with the reason."""
-    made = folder / "simple"
-    made.mkdir()
-    try:
-        return simplify.simplify(model, made), None
-    except StageError as error:
-        return model, str(error)
 
 
 def _size(source: str, written: onnx.ModelProto | None) -> int:

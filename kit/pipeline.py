@@ -13,7 +13,6 @@ from kit import (
     calibration,
     contract,
     drafting,
-    heads,
     inputs,
     labels,
     lacking,
@@ -46,8 +45,9 @@ from kit.quality.values import Quality
 from kit.repository import Content, Published
 from kit.sources.interface import Loaded
 from kit.stages import Stages
+from kit.standby import Standby
 from kit.types import Artifact, Entry, Graphs, Interpretation, Model, Parity, Spec, Target, Verification
-from kit.verify import Candidate, Standby, Verifier
+from kit.verify import Candidate, Verifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,10 +144,7 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
         runtimes.choose(target, spec.runtime)
         lacking.require(target, threads=spec.intra_op_threads, folders=options.target_folders)
     lowering.require(spec, [_precision_of(spec, target) for target in facts])
-    if spec.task is not None:
-        tasks.get(spec.task)
-    if spec.head is not None:
-        heads.parse(spec.head)
+    contract.require_known(spec)
     if spec.labels is not None:
         labels.read(spec.labels)
     source = sources.resolve(spec.source)

@@ -13,7 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from kit import runners, runtimes
@@ -22,8 +21,8 @@ from kit.errors import VerificationError
 from kit.inputs import Recipe, Samples
 from kit.server import embedded, environment
 from kit.server.environment import ServerEnvironment
-from kit.server.interface import ServerOptions
 from kit.stages import Stages
+from kit.standby import Standby
 from kit.types import Artifact, DataType, Entry, Target, Tensor, Verification
 
 if TYPE_CHECKING:
@@ -81,47 +80,6 @@ def _elsewhere(target: Target) -> str:
     """Say where a live answer was seen on another kind of machine than the target's: the server is x86-64 only."""
     architecture = target.device.architecture
     return "" if architecture == "x86_64" else f"by {_SERVER} on x86_64; not run on {architecture}"
-
-
-class Standby:
-    """A server without models, which can be started while there is nothing to load yet.
-
-    ``repository`` may be empty until then. ``backends`` are those that models will need. Leaving the ``with`` block
-    kills the server.
-    """
-
-    def __init__(self, repository: Path, announce: Callable[[str], None], backends: tuple[str, ...] = ()) -> None:
-        # Our configurations are complete; letting Triton complete them would start every model twice, 1 to 2 s.
-        self._options = ServerOptions(
-            repository=repository, load_at_start=False, auto_complete=False, backends=backends
-        )
-        self._announce = announce
-        self._side = ThreadPoolExecutor(max_workers=1)
-        self._server: Future[RunningServer] | None = None
-
-    def __enter__(self) -> Standby:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._side.shutdown(cancel_futures=True)
-        if self._server is not None and not self._server.cancelled() and self._server.exception() is None:
-            self._server.result().kill()
-
-    def begin(self) -> None:
-        """Start the server in the background, if that needs no download and it can run here."""
-        here = embedded.unavailable_reason() is None and environment.is_made(self._options.backends)
-        if self._server is None and here:
-            self._server = self._side.submit(embedded.start, self._options, self._announce)
-
-    def take(self) -> RunningServer:
-        """Return the server, started now if need be. Raises a ``ServerError``."""
-        if self._server is None:
-            made: Future[RunningServer] = Future()
-            made.set_result(embedded.start(self._options, self._announce))
-            self._server = made
-        return self._server.result()
 
 
 @dataclass(frozen=True, kw_only=True)

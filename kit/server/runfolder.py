@@ -97,7 +97,10 @@ def _make(environment: ServerEnvironment) -> RunFolder:
 
 
 def _sweep(stale: Path) -> None:
-    lock = os.open(stale / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        lock = os.open(stale / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except FileNotFoundError:
+        return  # its server ended just now, and took it away
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

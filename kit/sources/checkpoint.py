@@ -7,7 +7,8 @@ from typing import NoReturn
 
 from kit.errors import CheckpointError, SourceNotFoundError
 from kit.sources import _kinds
-from kit.sources.interface import Loaded, Reference
+from kit.sources._kind import File
+from kit.sources.interface import Loaded
 
 _GIVE_THE_NETWORK = "give the network and these weights: kit generate package.module:callable --weights {name}"
 _OF_LIBRARIES = {
@@ -25,25 +26,13 @@ _OF_LIBRARIES = {
 }
 
 
-class Checkpoint:
+class Checkpoint(File):
     """Answers each file with what would work."""
 
     name = "checkpoint"
     tools = ()
     needs_shape = True
     takes_weights = True
-
-    def claims(self, source: str) -> bool:
-        """Tell whether it is a file of weights, or of another library."""
-        return _kinds.kind(source) == self.name
-
-    def origin(self, source: str) -> str:
-        """Return the file's name without its folder."""
-        return _kinds.file_name(source)
-
-    def model_name(self, source: str) -> str:
-        """Return the file's name without its ending."""
-        return Path(source).stem
 
     def fingerprint(self, source: str) -> NoReturn:
         """Raise ``CheckpointError`` with what the file is and what would work, or ``SourceNotFoundError``."""
@@ -63,10 +52,6 @@ class Checkpoint:
     ) -> Loaded:
         """Raise as ``fingerprint`` does."""
         self.fingerprint(source)
-
-    def reference(self, source: str, input_shape: tuple[int, ...] | None) -> Reference | None:  # noqa: ARG002
-        """Return None."""
-        return None
 
 
 def _what_it_is(path: Path) -> str:

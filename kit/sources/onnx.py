@@ -9,28 +9,16 @@ from pathlib import Path
 from kit import external
 from kit.errors import SourceNotFoundError
 from kit.sources import _export, _kinds
-from kit.sources.interface import Loaded, Reference
+from kit.sources._kind import File
+from kit.sources.interface import Loaded
 
 
-class OnnxFile:
+class OnnxFile(File):
     """Reads a file; weights that it keeps in others are brought inside."""
 
     name = "onnx"
     tools = ("onnx", "onnxruntime")
     needs_shape = False
-    takes_weights = False
-
-    def claims(self, source: str) -> bool:
-        """Any path that no other kind of file is at, and what ends like one: a mistyped path is no Python module."""
-        return _kinds.kind(source) == self.name
-
-    def origin(self, source: str) -> str:
-        """Return the file's name without its folder, as Unicode."""
-        return _kinds.file_name(source)
-
-    def model_name(self, source: str) -> str:
-        """Return the file's name without its ending."""
-        return Path(source).stem
 
     def fingerprint(self, source: str) -> str:
         """Return the digest of the file's bytes and of those that it names: its external data."""
@@ -67,10 +55,6 @@ class OnnxFile:
         digest = external.embed(proto, given.parent, given.name, hashlib.sha256(data).hexdigest(), len(data))
         proto, notes = dialect.bring_up(proto, given.name)
         return Loaded(model=_export.finish(proto, folder, notes), digest=digest)
-
-    def reference(self, source: str, input_shape: tuple[int, ...] | None) -> Reference | None:  # noqa: ARG002
-        """Return None: the file is the model."""
-        return None
 
 
 def _digest(path: Path) -> str:

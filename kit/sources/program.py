@@ -11,41 +11,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kit.cache import file_digest
-from kit.errors import CheckpointError, ExportError, SourceNotFoundError
-from kit.sources import _export, _kinds
+from kit.errors import CheckpointError, ExportError
+from kit.sources import _export
+from kit.sources._kind import File
 from kit.sources.interface import Live, Loaded, Reference
 
 _ONLY_TENSORS = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 _ANYTHING = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 
-class Program:
+class Program(File):
     """Converts the program as it is: the sizes that it was exported with are those that it takes."""
 
     name = "program"
     tools = ("torch", "onnxscript", "onnx", "onnxruntime")
     needs_shape = False
-    takes_weights = False
-
-    def claims(self, source: str) -> bool:
-        """Tell whether it is an archive of ``torch.export.save``."""
-        return _kinds.kind(source) == self.name
-
-    def origin(self, source: str) -> str:
-        """Return the file's name without its folder."""
-        return _kinds.file_name(source)
-
-    def model_name(self, source: str) -> str:
-        """Return the file's name without its ending."""
-        return Path(source).stem
-
-    def fingerprint(self, source: str) -> str:
-        """Return the digest of the file."""
-        try:
-            return file_digest(Path(source))
-        except OSError as error:
-            raise SourceNotFoundError(f"{source} cannot be read: {error.strerror}") from error
 
     def load(
         self,

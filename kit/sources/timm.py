@@ -2,83 +2,43 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Any
 
 from kit.errors import CheckpointError, MissingExtraError, SourceNotFoundError
-from kit.sources import _export, _kinds, _weights
-from kit.sources.interface import Live, Loaded, Reference
+from kit.sources import _export, _weights
+from kit.sources._kind import Code
 
 _PREFIX = "timm:"
 _RANDOM = ("random", "none")
 
 
-class Timm:
+class Timm(Code):
     """Builds the network with its trained weights, the user's, or random ones; knows size, mean, std and labels."""
 
     name = "timm"
-    tools = ("torch", "onnxscript", "onnx", "onnxruntime")
-    needs_shape = True
-    takes_weights = True
-
-    def claims(self, source: str) -> bool:
-        """Tell whether it begins with ``timm:``."""
-        return _kinds.kind(source) == self.name
-
-    def origin(self, source: str) -> str:
-        """Return it as it stands."""
-        return source
 
     def model_name(self, source: str) -> str:
         """Return the network's name."""
         return source.removeprefix(_PREFIX).rpartition("/")[2]
 
-    def fingerprint(self, source: str) -> None:  # noqa: ARG002
-        """Return None: the weights are timm's to find."""
-        return
-
-    def load(
-        self, source: str, folder: Path, input_shape: tuple[int, ...] | None, weights: str | None = None
-    ) -> Loaded:
-        """Export into ``folder``; ``reference`` runs the network itself.
+    def network(
+        self, source: str, shape: tuple[int, ...] | None, weights: str | None
+    ) -> tuple[_export.Network, tuple[str, ...]]:
+        """Return the network, run once, and remarks on its weights.
 
         Raises ``MissingExtraError``, ``SourceNotFoundError`` for a name that timm does not have, and
         ``CheckpointError`` where its weights cannot be fetched or those of the user do not fit.
         """
-        with redirect_stdout(sys.stderr):
-            return self._load(source, folder, input_shape, weights)
+        module, found = _build(source, weights)
+        with _export.no_surprises(source):
+            examples = _export.examples(module, shape or tuple(module.pretrained_cfg["input_size"]), source)
+            outputs = _export.output_names(_export.answer(module, examples), (), source)
+        made = _export.Network(module=module, examples=examples, inputs=("images",), outputs=outputs, source=source)
+        return made, found
 
-    def reference(self, source: str, input_shape: tuple[int, ...] | None) -> Reference | None:  # noqa: ARG002
-        """Return None: ``load`` gives it."""
-        return None
-
-    def live(self, source: str, input_shape: tuple[int, ...] | None, weights: str | None = None) -> Live:
-        """Return the network as it is."""
-        with redirect_stdout(sys.stderr):
-            return _export.live(_network(source, input_shape, weights)[0])
-
-    def _load(self, source: str, folder: Path, shape: tuple[int, ...] | None, weights: str | None) -> Loaded:
-        network, found = _network(source, shape, weights)
-        module = network.module
-        facts = dict(module.pretrained_cfg)
-        proto, notes = _export.export(network)
-        model = _export.finish(proto, folder, (*found, *notes), _metadata(facts, getattr(module, "num_classes", 0)))
-        run = _export.reference(module, network.inputs, network.outputs, source)
-        return Loaded(model=model, digest=model.digest, reference=run)
-
-
-def _network(
-    source: str, shape: tuple[int, ...] | None, weights: str | None
-) -> tuple[_export.Network, tuple[str, ...]]:
-    """Return the network, run once, and remarks on its weights."""
-    module, found = _build(source, weights)
-    with _export.no_surprises(source):
-        examples = _export.examples(module, shape or tuple(module.pretrained_cfg["input_size"]), source)
-        outputs = _export.output_names(_export.answer(module, examples), (), source)
-    made = _export.Network(module=module, examples=examples, inputs=("images",), outputs=outputs, source=source)
-    return made, found
+    def metadata(self, network: _export.Network) -> dict[str, str]:
+        """Return size, mean, std and labels as timm knows them."""
+        return _metadata(dict(network.module.pretrained_cfg), getattr(network.module, "num_classes", 0))
 
 
 def _build(source: str, weights: str | None) -> tuple[Any, tuple[str, ...]]:

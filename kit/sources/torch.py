@@ -6,83 +6,48 @@ import importlib
 import inspect
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import SourceImportError, SourceNotFoundError
-from kit.sources import _export, _kinds, _weights
-from kit.sources.interface import Live, Loaded, Reference
+from kit.sources import _export, _weights
+from kit.sources._kind import Code
 
 if TYPE_CHECKING:
     import torch
 
 
-class TorchCallable:
+class TorchCallable(Code):
     """Imports the module with the current folder on the path, calls it, puts the weights in, exports it."""
 
     name = "torch"
-    tools = ("torch", "onnxscript", "onnx", "onnxruntime")
-    needs_shape = True
-    takes_weights = True
-
-    def claims(self, source: str) -> bool:
-        """Tell whether it reads ``package.module:callable``."""
-        return _kinds.kind(source) == self.name
-
-    def origin(self, source: str) -> str:
-        """Return it as it stands."""
-        return source
 
     def model_name(self, source: str) -> str:
         """Return the callable's name."""
         return source.rpartition(":")[2].rpartition(".")[2]
 
-    def fingerprint(self, source: str) -> None:  # noqa: ARG002
-        """Return None: only running the user's code tells which weights and which network it makes."""
-        return
+    def surroundings(self) -> AbstractContextManager[None]:
+        """Return what lets modules of the current folder be imported."""
+        return _on_path(Path.cwd())
 
-    def load(
-        self, source: str, folder: Path, input_shape: tuple[int, ...] | None, weights: str | None = None
-    ) -> Loaded:
-        """Export into ``folder``; ``reference`` runs the module itself. What the user's code prints is no result."""
-        with _on_path(Path.cwd()), redirect_stdout(sys.stderr):
-            return self._load(source, folder, input_shape, weights)
+    def network(
+        self, source: str, shape: tuple[int, ...] | None, weights: str | None
+    ) -> tuple[_export.Network, tuple[str, ...]]:
+        """Return the module with its weights, run once, and remarks on where the weights were found."""
+        module = _build(source)
+        found = _weights.load_into(module, weights, source) if weights is not None else ()
+        with _export.no_surprises(source):  # the module may say anything of itself
+            examples = _export.examples(module, shape, source)
+            names = _input_names(module, len(examples))
+            made = _export.answer(module, examples)
+            outputs = _export.output_names(made, _names(module, "output_names"), source)
+        return _export.Network(module=module, examples=examples, inputs=names, outputs=outputs, source=source), found
 
-    def reference(self, source: str, input_shape: tuple[int, ...] | None) -> Reference | None:  # noqa: ARG002
-        """Return None: ``load`` gives it."""
-        return None
-
-    def live(self, source: str, input_shape: tuple[int, ...] | None, weights: str | None = None) -> Live:
-        """Return the module as it is."""
-        with _on_path(Path.cwd()), redirect_stdout(sys.stderr):
-            network, _ = _network(source, input_shape, weights)
-        return _export.live(network)
-
-    def _load(self, source: str, folder: Path, input_shape: tuple[int, ...] | None, weights: str | None) -> Loaded:
-        network, found = _network(source, input_shape, weights)
-        module = network.module
-        with _export.no_surprises(source):
-            metadata = {str(key): str(value) for key, value in dict(getattr(module, "metadata", {})).items()}
-        proto, notes = _export.export(network)
-        given = tuple(output.name for output in proto.graph.output)
-        model = _export.finish(proto, folder, (*found, *notes), metadata)
-        run = _export.reference(module, network.inputs, given, source)
-        return Loaded(model=model, digest=model.digest, reference=run)
-
-
-def _network(
-    source: str, input_shape: tuple[int, ...] | None, weights: str | None
-) -> tuple[_export.Network, tuple[str, ...]]:
-    """Return the module with its weights, run once, and remarks on where the weights were found."""
-    module = _build(source)
-    found = _weights.load_into(module, weights, source) if weights is not None else ()
-    with _export.no_surprises(source):  # the module may say anything of itself
-        examples = _export.examples(module, input_shape, source)
-        names = _input_names(module, len(examples))
-        made = _export.answer(module, examples)
-        outputs = _export.output_names(made, _names(module, "output_names"), source)
-    return _export.Network(module=module, examples=examples, inputs=names, outputs=outputs, source=source), found
+    def metadata(self, network: _export.Network) -> dict[str, str]:
+        """Return the module's own ``metadata``."""
+        with _export.no_surprises(network.source):
+            return {str(key): str(value) for key, value in dict(getattr(network.module, "metadata", {})).items()}
 
 
 def _build(source: str) -> torch.nn.Module:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kit.cache import file_digest
-from kit.errors import ExportError, SourceNotFoundError, UsageError
+from kit.errors import ExportError, UsageError
 from kit.sources import _export, _kinds
+from kit.sources._kind import File
 from kit.sources.interface import Live, Loaded, Reference
 
 _EXTRA = "config.txt"
@@ -18,32 +18,12 @@ _EXTRA = "config.txt"
 _KEPT = ("names", "task", "stride", "imgsz", "description")
 
 
-class TorchScript:
+class TorchScript(File):
     """Exports by the older exporter, the one that reads TorchScript."""
 
     name = "torchscript"
     tools = ("torch", "onnx", "onnxruntime")
     needs_shape = True
-    takes_weights = False
-
-    def claims(self, source: str) -> bool:
-        """Tell whether it is an archive of ``torch.jit.save``."""
-        return _kinds.kind(source) == self.name
-
-    def origin(self, source: str) -> str:
-        """Return the file's name without its folder."""
-        return _kinds.file_name(source)
-
-    def model_name(self, source: str) -> str:
-        """Return the file's name without its ending."""
-        return Path(source).stem
-
-    def fingerprint(self, source: str) -> str:
-        """Return the digest of the file."""
-        try:
-            return file_digest(Path(source))
-        except OSError as error:
-            raise SourceNotFoundError(f"{source} cannot be read: {error.strerror}") from error
 
     def load(
         self,

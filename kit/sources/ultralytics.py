@@ -17,8 +17,9 @@ from pathlib import Path
 from kit import disk
 from kit.cache import file_digest, tool_version
 from kit.errors import ExportError, MissingExtraError, SourceNotFoundError, UsageError
-from kit.sources import _export, _kinds
-from kit.sources.interface import Loaded, Reference
+from kit.sources import _export
+from kit.sources._kind import File
+from kit.sources.interface import Loaded
 
 _PYTHON = "KIT_ULTRALYTICS_PYTHON"
 _OPSET = 18
@@ -32,25 +33,12 @@ _SETTINGS = {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true", "YOLO_VERBOSE"
 """It installs packages and asks the network by itself otherwise."""
 
 
-class Ultralytics:
+class Ultralytics(File):
     """Lets ``yolo export`` write an ONNX file with a batch of 1 and raw outputs; the kit does the rest."""
 
     name = "ultralytics"
     tools = ("onnx", "onnxruntime")
     needs_shape = True
-    takes_weights = False
-
-    def claims(self, source: str) -> bool:
-        """Tell whether it is a checkpoint or a network's YAML of Ultralytics, or is named as one."""
-        return _kinds.kind(source) == self.name
-
-    def origin(self, source: str) -> str:
-        """Return the file's name without its folder."""
-        return _kinds.file_name(source)
-
-    def model_name(self, source: str) -> str:
-        """Return the file's name without its ending."""
-        return Path(source).stem
 
     def fingerprint(self, source: str) -> str:
         """Return a digest of the file (or a YAML's name) and of the versions that export it.
@@ -83,10 +71,6 @@ class Ultralytics:
         shutil.rmtree(work)  # the folder may be kept, and it holds the checkpoint again
         notes = () if given.suffix == ".pt" else ("a YAML has no trained weights: they are random, for tests of speed",)
         return Loaded(model=_export.finish(proto, folder, notes), digest=digest)
-
-    def reference(self, source: str, input_shape: tuple[int, ...] | None) -> Reference | None:  # noqa: ARG002
-        """Return None: its PyTorch network lives in another process."""
-        return None
 
 
 def command(name: str, input_shape: tuple[int, ...] | None) -> list[str]:

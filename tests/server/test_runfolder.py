@@ -95,3 +95,9 @@ def test_what_a_killed_python_backend_leaves_is_swept_and_nothing_else(
     runfolder.RunFolder(path=run, lock=lock).remove()
     os.close(lock)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["another", "python_env_older", "python_env_used"]
+
+
+def test_a_server_that_ends_while_another_starts_is_no_error(tmp_path: Path) -> None:
+    """It takes its folder away between the look and the sweep."""
+    runfolder._sweep(tmp_path / "kit-1-a-")
+    assert list(tmp_path.iterdir()) == []
