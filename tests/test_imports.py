@@ -23,7 +23,7 @@ LAYERS = (
      "kit.quality"),
     ("kit.calibration", "kit.evidence"),
     ("kit.heads",),
-    ("kit.engines", "kit.precision", "kit.runtimes", "kit.sources", "kit.targets", "kit.tasks"),
+    ("kit.engines", "kit.exports", "kit.precision", "kit.runtimes", "kit.sources", "kit.targets", "kit.tasks"),
     ("kit.runners", "kit.server", "kit.stream"),
     ("kit.accuracy",),
     ("kit.batching", "kit.built", "kit.compare", "kit.config", "kit.contract", "kit.lacking", "kit.manifest",
@@ -31,7 +31,7 @@ LAYERS = (
     ("kit.appraisal", "kit.artifacts", "kit.blame", "kit.contents", "kit.evaluation", "kit.fallback",
      "kit.inspection", "kit.loading", "kit.lowering", "kit.recognise", "kit.report", "kit.repository", "kit.summary",
      "kit.verify", "kit.workspace"),
-    ("kit.building", "kit.pipeline"),
+    ("kit.building", "kit.exporting", "kit.pipeline"),
     ("kit.batch", "kit.jobs", "kit.worker"),
     ("kit.initial", "kit.specfile"),
     ("kit.cli",),
@@ -40,8 +40,8 @@ LAYERS = (
 """From the ground up: a module imports from its own layer, without going round, and from those below it."""
 
 AXES = (
-    "kit.sources", "kit.heads", "kit.tasks", "kit.precision", "kit.runners", "kit.runtimes", "kit.stream.decode",
-    "kit.stream.sinks", "kit.stream.sources", "kit.stream.wire", "kit.accuracy.layouts", "kit.accuracy.metrics",
+    "kit.sources", "kit.heads", "kit.tasks", "kit.precision", "kit.exports", "kit.runners", "kit.runtimes",
+    "kit.stream.decode", "kit.stream.sinks", "kit.stream.sources", "kit.stream.wire", "kit.accuracy.layouts", "kit.accuracy.metrics",
     "kit.engines.builders",
 )  # fmt: skip
 HEAVY = ("torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "openvino", "cv2", "PIL", "grpc", "tritonclient",
