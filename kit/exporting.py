@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit import disk, environments, exports, repository, runners, sources
+from kit import disk, environments, exports, runners, sources, workspace
 from kit.cache import tool_version
 from kit.environments import Worker
 from kit.errors import CalibrationError, ExportError, ParityError, UnsupportedModelError, UsageError
@@ -77,7 +77,7 @@ def export(wanted: Wanted, progress: Progress | None = None) -> Exported:
     _require_place(place, exporter)
     live = source.live(wanted.source, wanted.input_shape, wanted.weights)
     environment = environments.ensure(exporter.name, progress.note)
-    with repository.workspace(place) as work:
+    with workspace.opened(place) as work:
         job = _job(live, precision, wanted, work / "program.pt2")
         made = work / place.name
         with progress.working("export"), Worker(environment, exporter.script) as worker:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 
 from kit.environments import ScriptError, Worker
 from kit.errors import UnsupportedModelError
@@ -20,7 +21,7 @@ class CoreMl:
     suffix = ".mlpackage"
     precisions = ("fp16", "fp32", "int8")
     calibrated = ()
-    tolerances = {"fp16": 2e-2, "fp32": 1e-3, "int8": None}  # noqa: RUF012 (read only)
+    tolerances = MappingProxyType({"fp16": 2e-2, "fp32": 1e-3, "int8": None})
     checked = "its program was read back and computed by PyTorch"
     script = Path(__file__).with_name("_coreml_script.py")
     tools = ("coreml/coremltools", "coreml/torch")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 
 from kit.environments import ScriptError, Worker
 from kit.errors import UnsupportedModelError
@@ -17,7 +18,7 @@ class LiteRt:
     suffix = ".tflite"
     precisions = ("fp32", "int8")
     calibrated = ("int8",)
-    tolerances = {"fp32": 1e-3, "int8": None}  # noqa: RUF012 (read only)
+    tolerances = MappingProxyType({"fp32": 1e-3, "int8": None})
     checked = "run by LiteRT's interpreter"
     script = Path(__file__).with_name("_litert_script.py")
     tools = ("litert/litert-torch", "litert/ai-edge-quantizer", "litert/ai-edge-litert", "litert/torch")
