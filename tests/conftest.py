@@ -40,11 +40,11 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 @pytest.fixture
 def cold_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache that shares only the server's environment, which takes a minute to make."""
-    server = cache_root() / "server"
-    server.mkdir(parents=True, exist_ok=True)
+    """An empty cache that shares only environments, the server's and those of tools, which take a minute to make."""
     cache = tmp_path / "cache"
     cache.mkdir()
-    (cache / "server").symlink_to(server)
+    for name in ("server", "environments"):
+        (cache_root() / name).mkdir(parents=True, exist_ok=True)
+        (cache / name).symlink_to(cache_root() / name)
     monkeypatch.setenv("KIT_CACHE_DIR", str(cache))
     return cache

@@ -37,6 +37,7 @@ from kit.errors import (
     UnknownTaskError,
     UnsupportedModelError,
 )
+from kit.exports.interface import Exporter
 from kit.heads.interface import DetectorHead
 from kit.precision.interface import Ask, Precision
 from kit.runners.interface import Runner
@@ -55,6 +56,7 @@ AXES = {
     "kit.heads": DetectorHead,
     "kit.tasks": Task,
     "kit.precision": Precision,
+    "kit.exports": Exporter,
     "kit.runners": Runner,
     "kit.runtimes": Runtime,
     "kit.accuracy.layouts": Layout,

@@ -23,7 +23,8 @@ LAYERS = (
      "kit.quality"),
     ("kit.calibration", "kit.evidence"),
     ("kit.heads",),
-    ("kit.engines", "kit.nearness", "kit.precision", "kit.runtimes", "kit.sources", "kit.targets", "kit.tasks"),
+    ("kit.engines", "kit.exports", "kit.nearness", "kit.precision", "kit.runtimes", "kit.sources", "kit.targets",
+     "kit.tasks"),
     ("kit.runners", "kit.server", "kit.stream"),
     ("kit.accuracy",),
     ("kit.batching", "kit.built", "kit.compare", "kit.config", "kit.contract", "kit.lacking", "kit.manifest",
@@ -31,7 +32,7 @@ LAYERS = (
     ("kit.appraisal", "kit.artifacts", "kit.bench", "kit.blame", "kit.contents", "kit.drafting", "kit.evaluation",
      "kit.fallback", "kit.inspection", "kit.loading", "kit.lowering", "kit.recognise", "kit.report",
      "kit.repository", "kit.summary", "kit.verify", "kit.workspace"),
-    ("kit.building", "kit.pipeline"),
+    ("kit.building", "kit.exporting", "kit.pipeline"),
     ("kit.batch", "kit.jobs", "kit.worker"),
     ("kit.initial", "kit.specfile"),
     ("kit.cli",),
@@ -42,7 +43,7 @@ LAYERS = (
 AXES = (
     "kit.sources", "kit.heads", "kit.tasks", "kit.precision", "kit.runners", "kit.runtimes", "kit.stream.decode",
     "kit.stream.sinks", "kit.stream.sources", "kit.stream.wire", "kit.accuracy.layouts", "kit.accuracy.metrics",
-    "kit.engines.builders",
+    "kit.engines.builders", "kit.exports",
 )  # fmt: skip
 HEAVY = ("torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "openvino", "cv2", "PIL", "grpc", "tritonclient",
          "google.protobuf", "numpy", "jinja2", "locust", "av", "gi", "yaml", "prometheus_client",

@@ -30,7 +30,8 @@ def _multiplications(network: Network, node: onnx.NodeProto, weight: onnx.Tensor
     """Return how often a layer multiplies for one picture; free sizes count as one."""
     shape = network.shapes.get(node.output[0], ())
     places = shape[2:] if node.op_type in ("Conv", "ConvTranspose") else shape[1:-1]
-    return math.prod(weight.dims) * math.prod(abs(size) for size in places)
+    count: int = math.prod(weight.dims) * math.prod(abs(size) for size in places)
+    return count
 
 
 def dynamic(network: Network, nodes: Collection[str]) -> onnx.ModelProto:

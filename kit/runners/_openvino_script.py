@@ -88,11 +88,11 @@ def _request(batch: tuple[int, ...]) -> Any:
 
 
 def _tensors(ports: Any) -> list[list[Any]]:
-    """Return name, element type and shape of each; -1 is a dimension of variable size."""
+    """Return name, numpy's name of the type and shape of each; -1 is a dimension of variable size."""
     return [
         [
             port.get_any_name(),
-            port.get_element_type().get_type_name(),
+            port.get_element_type().to_dtype().name,
             [d.get_length() if d.is_static else -1 for d in port.get_partial_shape()],
         ]
         for port in ports
