@@ -1,6 +1,6 @@
 """Which pictures are the same picture: scaled, stored again, lit otherwise, mirrored or turned by quarters.
 
-Two steps, measured in docs/adr/0013: prints that differ in at most 28 of 255 bits, then 32 x 32 pixels of luminance
+Two steps, measured in docs/adr/0013: prints that differ in at most 44 of 255 bits, then 32 x 32 pixels of luminance
 that, brought to the same light, differ nowhere by more than the picture's own deviation. The second tells pictures
 of one fixed camera apart in which something has moved.
 """
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from kit.calibration.features import PRINT, Bytes, Floats, Looks
 
-BITS_APART = 28
+BITS_APART = 44
 _PIXELS_APART = 1.0
 _ROWS = 4096
 """Pictures that are held against all others at a time: 4096 of them take 16 kB for each of the others."""
@@ -34,29 +34,30 @@ def same_as(pictures: Looks, others: Looks) -> npt.NDArray[np.bool_]:
         for symmetry in _SYMMETRIES:
             known = _mirrored(signs, symmetry).reshape(len(signs), -1)
             apart = (PRINT * PRINT - own.reshape(len(own), -1) @ known.T) / 2
-            for row, other in np.argwhere(apart <= BITS_APART):
-                if not found[begin + row]:
-                    changed = _changed(others.smalls[other], symmetry)
-                    found[begin + row] = _alike(pictures.smalls[begin + row], changed)
+            near = (apart <= BITS_APART) & ~found[rows, None]
+            for row in np.flatnonzero(near.any(axis=1)):
+                known_smalls = _changed(others.smalls[near[row]], symmetry)
+                found[begin + row] = _alike(pictures.smalls[begin + row], known_smalls).any()
     return found
 
 
 def different(pictures: Looks) -> int:
     """Return how many there are of which no two are the same picture, taken in their order."""
-    signs, kept = _signs(pictures.prints), 0
-    known = np.empty((len(signs) * len(_SYMMETRIES), PRINT * PRINT), np.float32)
-    whose = np.empty(len(known), np.intp)
+    signs = _signs(pictures.prints)
+    known = np.empty((len(_SYMMETRIES), len(signs), PRINT * PRINT), np.float32)
+    kept: list[int] = []
     for number, own in enumerate(signs):
-        rows = slice(kept * len(_SYMMETRIES), (kept + 1) * len(_SYMMETRIES))
-        apart = (PRINT * PRINT - known[: rows.start] @ own.ravel()) / 2
-        near = np.flatnonzero(apart <= BITS_APART)
-        small = pictures.smalls[number]
-        turned = (_changed(pictures.smalls[whose[at]], _SYMMETRIES[at % len(_SYMMETRIES)]) for at in near)
-        if not any(_alike(small, other) for other in turned):
-            known[rows] = [_mirrored(own[None], symmetry).ravel() for symmetry in _SYMMETRIES]
-            whose[rows] = number
-            kept += 1
-    return kept
+        agreeing = known[:, : len(kept)] @ own.ravel()
+        near = (PRINT * PRINT - agreeing) / 2 <= BITS_APART
+        leaders = pictures.smalls[kept]
+        if not any(
+            _alike(pictures.smalls[number], _changed(leaders[rows], symmetry)).any()
+            for rows, symmetry in zip(near, _SYMMETRIES, strict=True)
+            if rows.any()
+        ):
+            known[:, len(kept)] = [_mirrored(own[None], symmetry).ravel() for symmetry in _SYMMETRIES]
+            kept.append(number)
+    return len(kept)
 
 
 def _signs(prints: Bytes) -> Floats:
@@ -75,17 +76,19 @@ def _mirrored(signs: Floats, symmetry: tuple[bool, bool, bool]) -> Floats:
     return np.ascontiguousarray(made, np.float32)
 
 
-def _changed(small: Bytes, symmetry: tuple[bool, bool, bool]) -> Bytes:
-    """Do the same to the pixels."""
+def _changed(smalls: Bytes, symmetry: tuple[bool, bool, bool]) -> Bytes:
+    """Do the same to the pixels [..., 32, 32]."""
     turned, left, up = symmetry
-    made = small.T if turned else small
-    made = made[:, ::-1] if left else made
-    return made[::-1] if up else made
+    made = np.swapaxes(smalls, -1, -2) if turned else smalls
+    made = made[..., ::-1] if left else made
+    return made[..., ::-1, :] if up else made
 
 
-def _alike(first: Bytes, second: Bytes) -> bool:
-    """Tell whether two squares of luminance, the first brought to the light of the second, differ nowhere by much."""
-    a, b = first.astype(np.float32), second.astype(np.float32)
-    a, b = a - a.mean(), b - b.mean()
-    gain = np.clip((a * b).sum() / max(float((a * a).sum()), 1e-6), 0.5, 2)
-    return bool(np.abs(a * gain - b).max() <= _PIXELS_APART * max(float(b.std()), _LEAST_DEVIATION))
+def _alike(small: Bytes, others: Bytes) -> npt.NDArray[np.bool_]:
+    """Return which of [K, 32, 32] differ nowhere by much from one square of luminance brought to their light."""
+    a, b = small.astype(np.float32).ravel(), others.reshape(len(others), -1).astype(np.float32)
+    a, b = a - a.mean(), b - b.mean(axis=1, keepdims=True)
+    gains = np.clip(b @ a / max(float(a @ a), 1e-6), 0.5, 2)
+    apart = np.abs(gains[:, None] * a - b).max(axis=1)
+    alike: npt.NDArray[np.bool_] = apart <= _PIXELS_APART * np.maximum(b.std(axis=1), _LEAST_DEVIATION)
+    return alike

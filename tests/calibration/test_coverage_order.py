@@ -23,7 +23,7 @@ def clouds(draw: st.DrawFn) -> tuple[Floats, Floats]:
     return places.astype(np.float32), rng.random((len(places), 6)).astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(clouds(), st.integers(1, 200), st.integers(1, 200))
 def test_fewer_are_the_beginning_of_more(cloud: tuple[Floats, Floats], one: int, other: int) -> None:
     places, measures = cloud
@@ -34,7 +34,7 @@ def test_fewer_are_the_beginning_of_more(cloud: tuple[Floats, Floats], one: int,
     assert len(set(more.tolist())) == len(more)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(clouds())
 def test_every_kind_and_every_extreme_is_there_before_any_kind_is_there_twice(cloud: tuple[Floats, Floats]) -> None:
     places, measures = cloud
@@ -46,7 +46,7 @@ def test_every_kind_and_every_extreme_is_there_before_any_kind_is_there_twice(cl
         assert (chosen.min(), chosen.max()) == (values.min(), values.max())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(clouds())
 def test_kinds_are_numbered_from_the_commonest_and_leave_no_picture_out(cloud: tuple[Floats, Floats]) -> None:
     places, _ = cloud
@@ -57,7 +57,7 @@ def test_kinds_are_numbered_from_the_commonest_and_leave_no_picture_out(cloud: t
     assert (np.diff(sizes) <= 0).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(clouds(), st.integers(1, 100))
 def test_variety_rises_with_every_picture_to_all_of_it(cloud: tuple[Floats, Floats], count: int) -> None:
     places, measures = cloud

@@ -27,7 +27,7 @@ SEEDS = st.integers(0, 10_000)
 TURNS = st.sampled_from([None, *Image.Transpose])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(SEEDS, TURNS, st.floats(0.4, 2.0), st.integers(40, 95), st.floats(0.85, 1.0))
 def test_a_copy_is_known_turned_mirrored_scaled_lit_otherwise_and_stored_again(
     seed: int, turn: Image.Transpose | None, scale: float, quality: int, light: float
@@ -42,13 +42,13 @@ def test_a_copy_is_known_turned_mirrored_scaled_lit_otherwise_and_stored_again(
     assert same(original, Image.open(file))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(SEEDS, SEEDS)
 def test_different_scenes_are_different(first: int, second: int) -> None:
     assert same(scenery.scene(first), scenery.scene(second)) == (first == second)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(SEEDS, st.integers(0, 260), st.integers(0, 180))
 def test_something_that_moved_before_a_fixed_camera_makes_another_picture(seed: int, left: int, top: int) -> None:
     """A camera on a pole must not lose all its recordings to one validation picture of the same place."""
