@@ -298,6 +298,19 @@ def test_answers_that_depend_on_their_company_are_refused(case: Case) -> None:
     assert reason.startswith("an answer changes by 0.026 with what else is in a batch of 8, allowed 0.02: Triton puts")
 
 
+def test_dynamic_quantisation_lets_strangers_in(case: Case, tmp_path: Path) -> None:
+    """A tensor's range is that of the whole batch: mAP loses nothing, an answer depends on its neighbours."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(str(case.twin.path), str(tmp_path / "dynamic.onnx"), weight_type=QuantType.QUInt8)
+    model = replace(case.twin, path=tmp_path / "dynamic.onnx")
+    dynamic, few = measured(model, first(case, 20), case.meaning), first(case, 20)
+    static = answers.gather(replace(case.answers.head, pictures=20), list(case.answers.each())[:20])
+    verdict = accuracy.judge(static, dynamic, few)
+    assert verdict.drop.point < 0.02
+    assert any("with what else is in a batch of" in reason for reason in verdict.reasons)
+
+
 def test_what_is_not_installed_is_told_before_the_first_picture(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pycocotools", None)
     with pytest.raises(MissingExtraError, match="mAP needs pycocotools, which is not installed"):
