@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kit import (
+    accuracy,
     appraisal,
     artifacts,
     calibration,
@@ -147,6 +148,8 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
     contract.require_known(spec)
     if spec.labels is not None:
         labels.read(spec.labels)
+    if spec.metric is not None:
+        accuracy.own_metric(spec.metric)
     source = sources.resolve(spec.source)
     if options.input_shape is not None and not source.needs_shape:
         raise UsageError(f"{spec.source} says itself what it takes; --input-shape is for PyTorch models")

@@ -36,11 +36,12 @@ def measure(
 
     ``run`` asks the model. A detector must be an ``evaluation_twin``, or say with ``lowered=False`` that it keeps its
     served threshold. The first pictures are asked again at batch 1, 2 and ``largest``: strangers must not change an
-    answer. Raises ``ValidationSetError`` and what ``run`` raises.
+    answer. Raises ``ValidationSetError``, ``MissingExtraError`` before the first picture, and what ``run`` raises.
     """
     if not len(validation):
         raise ValidationSetError("there is no picture to validate on")
     metric, frame = metrics.of(meaning), require_frames(signature)
+    metric.require()
     limits = meaning.thresholds if meaning.contract == "served" else None
     counted = _Counted(metric, run)
     batch = frame.shape[0] if frame.shape[0] > 0 else min(_AT_A_TIME, largest)

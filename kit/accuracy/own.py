@@ -47,6 +47,9 @@ def load(reference: str) -> Own:
         try:
             found: Any = importlib.import_module(module)
         except Exception as error:
+            if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+                said = f"no module {error.name} here or in the environment; run from the folder that holds it"
+                raise MetricError(f"metric {reference}: {said}") from error
             raise MetricError(f"metric {reference} cannot be imported: {_where(error)}") from error
     for part in attribute.split("."):
         if not hasattr(found, part):
@@ -97,7 +100,8 @@ def _asked(metric: Own, predictions: list[dict[str, Any]], truth: list[dict[str,
 
 def _where(error: Exception) -> str:
     """Return what was raised and, as the user wrote it, where."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    last = next((frame for frame in reversed(frames) if not frame.filename.startswith("<frozen")), frames[-1])
     return f"{type(error).__name__}: {error} (line {last.lineno} of {last.filename})"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from kit import accuracy, contract, labels, runners
 from kit.accuracy import Answers, Budget, Validation, answers, own
 from kit.accuracy.twin import FLOOR
 from kit.cache import file_digest
-from kit.errors import MetricError, UnsupportedModelError, ValidationSetError
+from kit.errors import MetricError, MissingExtraError, UnsupportedModelError, ValidationSetError
 from kit.types import Interpretation, Model, Spec, Thresholds
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
@@ -297,6 +298,25 @@ def test_answers_that_depend_on_their_company_are_refused(case: Case) -> None:
     assert reason.startswith("an answer changes by 0.026 with what else is in a batch of 8, allowed 0.02: Triton puts")
 
 
+def test_dynamic_quantisation_lets_strangers_in(case: Case, tmp_path: Path) -> None:
+    """A tensor's range is that of the whole batch: mAP loses nothing, an answer depends on its neighbours."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(str(case.twin.path), str(tmp_path / "dynamic.onnx"), weight_type=QuantType.QUInt8)
+    model = replace(case.twin, path=tmp_path / "dynamic.onnx")
+    dynamic, few = measured(model, first(case, 20), case.meaning), first(case, 20)
+    static = answers.gather(replace(case.answers.head, pictures=20), list(case.answers.each())[:20])
+    verdict = accuracy.judge(static, dynamic, few)
+    assert verdict.drop.point < 0.02
+    assert any("with what else is in a batch of" in reason for reason in verdict.reasons)
+
+
+def test_what_is_not_installed_is_told_before_the_first_picture(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    with pytest.raises(MissingExtraError, match="mAP needs pycocotools, which is not installed"):
+        accuracy.measure(pytest.fail, case.validation, case.meaning, case.twin.signature)
+
+
 def test_progress_is_told_and_batches_are_filled(case: Case) -> None:
     few = first(case, 10, labelled=False)
     told, sizes = [], set()
@@ -374,6 +394,7 @@ found.resamples = 40
 def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "users_metrics.py").write_text(METRICS)
     (tmp_path / "failing_metrics.py").write_text("import math\nmath.sqrt(-1)\n")
+    (tmp_path / "lacking_metrics.py").write_text("import math\nimport not_there\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -396,7 +417,11 @@ def test_the_users_metric_is_judged(case: Case, user_folder: Path, capsys: pytes
     ("reference", "said"),
     [
         ("users_metrics", "the form is package.module:callable"),
-        ("nowhere_at_all:found", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+        ("nowhere_at_all:found", "no module nowhere_at_all here or in the environment; run from"),
+        (
+            "lacking_metrics:found",
+            r"cannot be imported: ModuleNotFoundError: .*'not_there' .line 2 of .*lacking_metrics",
+        ),
         ("failing_metrics:found", r"cannot be imported: ValueError: .* \(line 2 of .*failing_metrics.py\)"),
         ("users_metrics:fount", "users_metrics has no fount"),
         ("users_metrics:number", "is a int; it must be a function"),

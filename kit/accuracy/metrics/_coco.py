@@ -52,6 +52,8 @@ def tally(
 
     from kit.accuracy.metrics import _precision
 
+    require()
+
     evaluation = _evaluate(kind, marked, found, classes, sigmas)
     ious = len(evaluation.params.iouThrs)
     results = evaluation.evalImgs
@@ -78,7 +80,6 @@ def require() -> None:
 
 
 def _evaluate(kind: str, marked: Sequence[Things], found: Sequence[Things], classes: int, sigmas: Floats | None) -> Any:
-    require()
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 

@@ -17,6 +17,9 @@ class Classify:
     name = "classify"
     tools = ("numpy",)
 
+    def require(self) -> None:
+        """Nothing that the kit has not."""
+
     def keep(self, outputs: Arrays, index: int) -> Arrays:
         """``probabilities`` [C]."""
         import numpy as np

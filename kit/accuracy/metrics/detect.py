@@ -15,6 +15,10 @@ class Detect:
     name = "detect"
     tools = ("pycocotools", "numpy")
 
+    def require(self) -> None:
+        """Pycocotools. Raises ``MissingExtraError``."""
+        _coco.require()
+
     def keep(self, outputs: Arrays, index: int) -> Arrays:
         """The rows that are detections."""
         return _boxes.keep(outputs, index)

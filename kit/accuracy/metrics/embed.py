@@ -21,6 +21,9 @@ class Embed:
     name = "embed"
     tools = ("numpy",)
 
+    def require(self) -> None:
+        """Nothing that the kit has not."""
+
     def keep(self, outputs: Arrays, index: int) -> Arrays:
         """``embedding`` [D]."""
         import numpy as np

@@ -22,6 +22,10 @@ class Instances:
     name = "instances"
     tools = ("pycocotools", "numpy")
 
+    def require(self) -> None:
+        """Pycocotools. Raises ``MissingExtraError``."""
+        _coco.require()
+
     def keep(self, outputs: Arrays, index: int) -> Arrays:
         """The rows that are detections, their masks packed."""
         kept = _boxes.keep(outputs, index, also=("masks",))
@@ -29,7 +33,6 @@ class Instances:
 
     def tally(self, answers: Answers, validation: Validation, reference: Answers | None) -> Tally:
         """Match by pycocotools, masks and boxes apart. Raises ``MissingExtraError``."""
-        _coco.require()
         labelled = validation.truth is not None
         outlined = not labelled or any(isinstance(one, Objects) and one.outlines for one in validation.truth or ())
         truth = _marked(validation, answers) if labelled else _confident(reference or answers)

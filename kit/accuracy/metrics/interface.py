@@ -65,6 +65,9 @@ class Metric(Protocol):
     name: str
     tools: tuple[str, ...]
 
+    def require(self) -> None:
+        """Raise ``MissingExtraError`` where a library that it needs is not installed."""
+
     def keep(self, outputs: Arrays, index: int) -> Arrays:
         """Return what is kept of a picture's answer: row ``index`` of a batch of served outputs."""
 

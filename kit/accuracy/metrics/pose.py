@@ -21,6 +21,10 @@ class Pose:
     name = "pose"
     tools = ("pycocotools", "numpy")
 
+    def require(self) -> None:
+        """Pycocotools. Raises ``MissingExtraError``."""
+        _coco.require()
+
     def keep(self, outputs: Arrays, index: int) -> Arrays:
         """The rows that are detections."""
         return _boxes.keep(outputs, index, also=("keypoints",))

@@ -18,6 +18,9 @@ class Raw:
     name = "raw"
     tools = ("numpy",)
 
+    def require(self) -> None:
+        """Nothing that the kit has not."""
+
     def keep(self, outputs: Arrays, index: int) -> Arrays:
         """Up to 4,096 numbers of each output."""
         return {name: _some(value[index]) for name, value in outputs.items() if value.dtype.kind in "fiub"}

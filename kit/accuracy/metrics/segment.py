@@ -51,6 +51,9 @@ class Segment:
     name = "segment"
     tools = ("numpy", "pillow")
 
+    def require(self) -> None:
+        """Nothing that the kit has not."""
+
     def keep(self, outputs: Arrays, index: int) -> Arrays:
         """``map`` as bytes, its ``size`` [2], and ``confidence`` [1], the mean score of the chosen classes; or 0."""
         import numpy as np
