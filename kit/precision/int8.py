@@ -62,8 +62,17 @@ def _try(work: Work, observation: Observation) -> tuple[Trial, ...]:
     """Quantise with each method and compare the answers."""
     from kit.precision._histogram import METHODS
 
-    names = [*METHODS, *([_DYNAMIC] if work.recipe.products and _transformer.is_one(work.network) else [])]
+    names = [*METHODS, *([_DYNAMIC] if _may_be_dynamic(work) else [])]
     return _calibrated.tried(work, {name: _lowered(work, observation, name, frozenset()) for name in names})
+
+
+def _may_be_dynamic(work: Work) -> bool:
+    """Tell whether ranges may be found at each run: by kernels that there are, and for one picture alone.
+
+    DynamicQuantizeLinear has one range for the whole batch, so that strangers' pictures would change an answer.
+    """
+    alone = all(tensor.shape[:1] == (1,) for tensor in work.ask.model.signature.inputs)
+    return alone and bool(work.recipe.products) and _transformer.is_one(work.network)
 
 
 def _best(trials: tuple[Trial, ...]) -> Trial:

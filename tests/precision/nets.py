@@ -75,7 +75,7 @@ def squares(scale: float = 300.0) -> onnx.ModelProto:
     return net.done({"y": [models.BATCH, 5]})
 
 
-def transformer(width: int = 64, blocks: int = 2) -> onnx.ModelProto:
+def transformer(width: int = 64, blocks: int = 2, batch: int | str = 1) -> onnx.ModelProto:
     """Patches, attention and an MLP for each block, a class for the mean."""
     net = Net()
     patches = net.op("Reshape", net.conv("x", 3, width, kernel=1, stride=4, name="patch"),
@@ -102,7 +102,7 @@ def transformer(width: int = 64, blocks: int = 2) -> onnx.ModelProto:
     mean = net.op("ReduceMean", norm(x, "norm"), net.value([1], dtype=np.int64), keepdims=0)
     head = net.value(net.chance.normal(0, width**-0.5, (width, 5)), "head.weight")
     net.op("MatMul", mean, head, out="y")
-    return net.done({"y": [models.BATCH, 5]})
+    return net.done({"y": [batch, 5]}, [batch, 3, 16, 16])
 
 
 def pictures(count: int = 12, seed: int = 1) -> list[Any]:

@@ -221,6 +221,17 @@ def test_ranges_found_at_each_run_win_where_pictures_differ_much(tmp_path: Path)
     assert operators(proto)["MatMulInteger"] > 0
 
 
+def test_ranges_found_at_each_run_are_not_for_batches(tmp_path: Path) -> None:
+    """One range for the whole batch: the answer to a picture would depend on those beside it."""
+    model = saved(nets.transformer(batch=models.BATCH), tmp_path / "model")
+    lowered, proto = apply(ask(model, calibration=PICTURES), tmp_path / "made")
+    assert "dynamic" not in lowered.method
+    one, other = nets.pictures(2, seed=8)
+    alone = onnx_answers(proto, {"x": one})["y"]
+    beside = onnx_answers(proto, {"x": np.concatenate([one, other * 50])})["y"]
+    assert np.allclose(alone[0], beside[0], atol=1e-4)
+
+
 def test_a_network_of_an_old_opset_is_raised_or_told(tmp_path: Path) -> None:
     model = saved(_old(), tmp_path / "model")
     assert model.opset == 11

@@ -29,7 +29,7 @@ class Int8ModelOpt:
     Of its two calibration methods that is taken whose answers are nearer on pictures held out.
     """
 
-    name = "int8_modelopt"
+    name = "modelopt"
     bits = 8
     calibrated = True
     automatic = False
