@@ -82,10 +82,10 @@ def opened(reference: str, threads: int) -> Iterator[Opened]:
         if reference.lower().endswith(".onnx"):
             instrument, precision = OnnxTaps(Path(reference), threads), dialect.rounding(Path(reference))
         elif (live := getattr(running, "live", None)) is not None:
-            from kit.blame.hooks import TorchHooks
+            from kit.blame.hooks import TorchHooks, shows_layers
 
-            hooks = TorchHooks(live)
-            instrument, precision = hooks if hooks.network.layers else None, "fp32"
+            hooks = TorchHooks(live) if shows_layers(live.module) else None
+            instrument, precision = hooks if hooks is not None and hooks.network.layers else None, "fp32"
         yield Opened(
             reference=reference, runner=runner.name, running=running, precision=precision, instrument=instrument
         )

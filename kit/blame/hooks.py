@@ -98,11 +98,24 @@ class TorchHooks:
                 handle.remove()
 
 
+def shows_layers(module: Any) -> bool:
+    """Tell whether hooks can be put on a network's modules: TorchScript's run without Python."""
+    import torch
+
+    return not isinstance(module, torch.jit.ScriptModule)
+
+
+def _kind(module: Any) -> str:
+    """Return the class of a module; of an unflattened program's, the class that it was exported from."""
+    exported = module.type_name() if hasattr(module, "type_name") else None
+    return str(exported).rpartition(".")[2] if exported else type(module).__name__
+
+
 def _note(seen: _Seen, name: str, module: torch.nn.Module, given: tuple[Any, ...], made: torch.Tensor) -> None:
     """Add a layer. What functions between modules did is not seen: then it follows the layer before it."""
     found = [seen.makers[id(value)] for value in given if id(value) in seen.makers]
     before = (seen.layers[-1].name,) if seen.layers and not found else ()
-    kind = type(module).__name__
+    kind = _kind(module)
     parameters = dict(module.named_parameters(recurse=False))
     seen.layers.append(
         Layer(

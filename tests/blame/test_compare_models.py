@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -234,3 +235,38 @@ def test_a_metric_is_measured_of_both_on_a_set(tmp_path: Path) -> None:
     assert found.metric.images == 6
     assert found.metric.name.startswith("agreement")
     assert (found.metric.first, found.metric.second) == (pytest.approx(1.0), pytest.approx(1.0))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network of PyTorch, saved as a program, as TorchScript and as ONNX."""
+    torch = pytest.importorskip("torch")
+    folder = tmp_path_factory.mktemp("saved")
+    layers = [torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 1)]
+    network = torch.nn.Sequential(*layers)
+    torch.manual_seed(0)
+    for _ in range(3):
+        network(torch.randn(8, 3, 16, 16))  # gives the normalisation a mean and a variance
+    network.eval()
+    example = torch.rand(2, 3, 16, 16)
+    program = torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    torch.export.save(program, str(folder / "net.pt2"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is deprecated
+        torch.jit.save(torch.jit.trace(network, example), str(folder / "net.ts"))
+        names = {"input_names": ["images"], "output_names": ["output0"], "dynamic_axes": {"images": {0: "n"}}}
+        torch.onnx.export(network, (example,), str(folder / "net.onnx"), dynamo=False, **names)
+    return folder
+
+
+def test_a_program_shows_its_modules_as_they_were_before_it_was_exported(saved: Path) -> None:
+    found = compare(str(saved / "net.pt2"), str(saved / "net.onnx"))
+    assert found.equal
+    assert [layer.module for layer in found.layers] == ["0", "3"]
+    assert all(layer.sqnr_db > 100 for layer in found.layers)
+
+
+def test_torchscript_is_compared_by_its_outputs(saved: Path) -> None:
+    found = compare(f"{saved / 'net.ts'}?shape=3x16x16", str(saved / "net.onnx"))
+    assert (found.equal, found.layers) == (True, ())
+    assert any("shows no layers (torch)" in note for note in found.notes)
