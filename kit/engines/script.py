@@ -84,7 +84,8 @@ def answer(ask: Any) -> Any:
     engine, context, cuda = _engine(ask)
     with _Bindings(_library(ask), engine, context, cuda, ask.arrays) as bound:
         outputs = bound.run()
-        times, end = [], time.perf_counter() + ask.data.get("seconds", 0)
+        times: list[float] = []
+        end = time.perf_counter() + ask.data.get("seconds", 0)
         while len(times) < ask.data.get("least", 0) or time.perf_counter() < end:
             start = time.perf_counter()
             bound.run()
