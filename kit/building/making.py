@@ -59,6 +59,8 @@ def make(task: Task, asked: Asked, progress: Progress | None = None) -> Made:
         start = time.perf_counter()
         seen = _agreement(task, built, samples)
         progress.done("compare", _told_agreement(seen, asked), time.perf_counter() - start, cached=False)
+        if _is_empty(seen):
+            progress.note("an engine was not seen to detect anything: compare it on real pictures, with --images DIR")
         start = time.perf_counter()
         made = _provenance(task, builder, built, files, seen)
         placing.put(work, task, files.plan, made)
@@ -79,11 +81,17 @@ def _told_times(timings: tuple[Timing, ...]) -> str:
     return "; ".join(parts)
 
 
+def _is_empty(seen: tuple[Agreement, ...]) -> bool:
+    """Tell whether neither the engine nor ONNX Runtime detected anything."""
+    rows = [one for one in seen if one.output == agreement.DETECTIONS]
+    return bool(rows) and not any(one.count for one in rows)
+
+
 def _told_agreement(seen: tuple[Agreement, ...], asked: Asked) -> str:
     frames = "images" if asked.images else "random inputs"
+    if _is_empty(seen):
+        return f"nothing is detected in {frames}, as by ONNX Runtime"
     rows = [one for one in seen if one.output == agreement.DETECTIONS]
-    if rows and not any(one.count for one in rows):
-        return f"nothing is detected in {frames}, and so nothing is compared; give --images DIR with real ones"
     how = [f"{1 - sum(r.differing for r in rows) / sum(r.count for r in rows):.1%} of detections agree"] if rows else []
     others = [one for one in seen if one not in rows]
     how += [f"cosine at least {min(one.cosine for one in others):.5f}"] if others else []

@@ -76,19 +76,20 @@ def signature(ask: Any) -> Any:
 
 
 def answer(ask: Any) -> Any:
-    """Run an engine on one batch, ``repeat`` times more to time it: data ``module``, ``plan``, ``dla_core``.
+    """Run an engine on one batch, and again to time it: for ``seconds``, and ``least`` times.
 
-    Returns the outputs, and ``milliseconds`` of each timed run with the transfers to and from the GPU.
+    Data: ``module``, ``plan``, ``dla_core`` too. Returns the outputs, and ``milliseconds`` of each timed run with the
+    transfers to and from the GPU.
     """
     engine, context, cuda = _engine(ask)
     with _Bindings(_library(ask), engine, context, cuda, ask.arrays) as bound:
         outputs = bound.run()
-        times = []
-        for index in range(ask.data.get("repeat", 0) + ask.data.get("warm_up", 0)):
+        times: list[float] = []
+        end = time.perf_counter() + ask.data.get("seconds", 0)
+        while len(times) < ask.data.get("least", 0) or time.perf_counter() < end:
             start = time.perf_counter()
             bound.run()
-            if index >= ask.data.get("warm_up", 0):
-                times.append(1e3 * (time.perf_counter() - start))
+            times.append(1e3 * (time.perf_counter() - start))
     return {"milliseconds": times}, outputs
 
 

@@ -14,8 +14,8 @@ from kit.engines.builders.interface import Arrays, Built, Files
 from kit.engines.provenance import Gpu, Timing
 from kit.engines.recipe import Recipe
 
-_REPEAT = 200
-_WARM_UP = 50
+_WARM_UP = {"seconds": 0.5, "least": 5}
+_MEASURE = {"seconds": 3.0, "least": 20}
 _DISTRIBUTIONS = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12", "tensorrt-cu11")
 
 
@@ -89,7 +89,8 @@ def options(recipe: Recipe, files: Files) -> dict[str, Any]:
 
 
 def _answered(tensorrt: library.Library, loaded: Mapping[str, Any], feeds: Arrays) -> Any:
-    return tensorrt.call("answer", {**loaded, "repeat": _REPEAT, "warm_up": _WARM_UP}, feeds)
+    tensorrt.call("answer", {**loaded, **_WARM_UP}, feeds)
+    return tensorrt.call("answer", {**loaded, **_MEASURE}, feeds)
 
 
 def _installed() -> str | None:
