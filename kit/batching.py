@@ -98,7 +98,7 @@ def _write(model: Model, size: int, folder: Path) -> Model:
     proto = _freed(kit.graph.read(simpler.path), size)
     shutil.rmtree(folded)
     path = folder / "model.onnx"
-    made = kit.graph.describe(path, kit.graph.write(proto, path))
+    made = kit.graph.save(proto, path)
     for was, now in zip(model.signature.outputs, made.signature.outputs, strict=True):
         if len(now.shape) != len(was.shape) or now.shape[0] != -1:
             raise _CannotFollowError(f"output {now.name} becomes {list(now.shape)} of {list(was.shape)}")

@@ -90,4 +90,4 @@ def _twin(precise: Model, names: tuple[str, ...], folder: Path) -> Model:
     more = [name for name in names if name not in known]
     proto.graph.output.extend(inferred.get(name, onnx.ValueInfoProto(name=name)) for name in more)
     path = folder / "twin.onnx"
-    return kit.graph.describe(path, kit.graph.write(proto, path))
+    return kit.graph.save(proto, path)

@@ -56,9 +56,13 @@ def tool_version(distribution: str) -> str:
     if inside:
         return environments.packages_version(environment, package)
     try:
-        return importlib.metadata.version(distribution)
+        return _installed(distribution)
     except importlib.metadata.PackageNotFoundError:
         return "absent"
+
+
+_installed = functools.cache(importlib.metadata.version)
+"""Reading the metadata of one takes a millisecond, and a run asks fifty times."""
 
 
 @functools.cache

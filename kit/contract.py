@@ -191,13 +191,11 @@ def fuse(model: Model, meaning: Interpretation, folder: Path) -> Model:
         network.graph.name = meaning.task
         network.producer_name, network.producer_version = "triton-edge-kit", ""
         kit.graph.strip(network)
-        onnx.checker.check_model(network, full_check=True)
+        return kit.graph.save(network, folder / "model.onnx", "the served graph", checked=True)
     except (ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = kit.graph.one_line(error)[:200]
         message = f"the served contract cannot be put around the model ({reason}); try --contract native"
         raise UnsupportedModelError(message) from error
-    path = folder / "model.onnx"
-    return kit.graph.describe(path, kit.graph.write(network, path))
 
 
 def _prepend(network: onnx.ModelProto, model: Model, meaning: Interpretation) -> onnx.ModelProto:

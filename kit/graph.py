@@ -146,6 +146,19 @@ def unchanged(model: Model, folder: Path) -> Model:
     return replace(model, path=path, notes=())
 
 
+def save(model: onnx.ModelProto, path: Path, name: str = "", *, checked: bool = False) -> Model:
+    """Write a model and describe it as ``describe`` does; ``name`` is what the user calls it, for messages.
+
+    With ``checked`` it is held to all of ONNX's rules first: see ``onnx_failures`` for what that raises.
+    """
+    import onnx
+
+    digest = write(model, path)
+    if checked:
+        onnx.checker.check_model(str(path), full_check=True)  # the file: the model would be serialised once more
+    return _described(model, path, digest, name)
+
+
 def describe(path: Path, digest: str) -> Model:
     """Return the model in ``path`` with the signature that ONNX Runtime infers.
 
@@ -154,17 +167,21 @@ def describe(path: Path, digest: str) -> Model:
     """
     import onnx
 
+    return _described(onnx.load(str(path), load_external_data=False), path, digest, "")
+
+
+def _described(proto: onnx.ModelProto, path: Path, digest: str, name: str) -> Model:
+    name = name or path.name
     try:
-        signature = session_signature(session(path, threads=1, optimize=False))
+        signature = session_signature(session(path, threads=1, optimize=False, name=name))
     except UnicodeDecodeError as error:
-        raise UnsupportedModelError(f"{path.name} has names that are no text; copy or export it again") from error
+        raise UnsupportedModelError(f"{name} has names that are no text; copy or export it again") from error
     if not signature.outputs:
-        raise UnsupportedModelError(f"{path.name} has no outputs: there is nothing to serve; export it again")
+        raise UnsupportedModelError(f"{name} has no outputs: there is nothing to serve; export it again")
     if narrow := [t.name for t in (*signature.inputs, *signature.outputs) if t.dtype is DataType.BF16]:
         raise UnsupportedModelError(
             f"{', '.join(narrow)}: BF16, in which no answer can be compared; put a Cast to FP32 at the model's edge"
         )
-    proto = onnx.load(str(path), load_external_data=False)
     return Model(
         path=path,
         digest=digest,
@@ -175,11 +192,13 @@ def describe(path: Path, digest: str) -> Model:
     )
 
 
-def session(model: Path | bytes, threads: int = 0, *, optimize: bool = True) -> onnxruntime.InferenceSession:
+def session(
+    model: Path | bytes, threads: int = 0, *, optimize: bool = True, name: str = ""
+) -> onnxruntime.InferenceSession:
     """Open a file, or a serialised model, with ONNX Runtime on the CPU; ``threads`` per operator, 0 for all cores.
 
-    Without ``optimize`` it is opened quickly and runs slowly: shapes are inferred all the same. Raises
-    ``UnsupportedModelError`` with ONNX Runtime's reason.
+    Without ``optimize`` it is opened quickly and runs slowly: shapes are inferred all the same. ``name`` is what the
+    user calls it. Raises ``UnsupportedModelError`` with ONNX Runtime's reason.
     """
     import onnxruntime
 
@@ -196,7 +215,7 @@ def session(model: Path | bytes, threads: int = 0, *, optimize: bool = True) -> 
         opened = model if isinstance(model, bytes) else str(model)
         return onnxruntime.InferenceSession(opened, options, providers=["CPUExecutionProvider"])
     except refusals() as error:
-        name = "the graph" if isinstance(model, bytes) else model.name
+        name = name or ("the graph" if isinstance(model, bytes) else model.name)
         raise UnsupportedModelError(f"ONNX Runtime cannot load {name}: {one_line(error)}") from error
 
 

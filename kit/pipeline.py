@@ -263,6 +263,10 @@ def _render(plan: _Plan, graphs: Graphs, lowerings: Mapping[str, Lowering], file
         for target in plan.targets
     }
     texts["config.pbtxt"] = texts[f"configs/{plan.targets[0].name}.pbtxt"]
+    if plan.spec.labels and graphs.meaning.class_count is None and tasks.get(graphs.meaning.task).labelled is None:
+        plan.stages.progress.note(
+            f"task {graphs.meaning.task} has no classes: labels.txt is written and nothing uses it"
+        )
     if names:
         texts["labels.txt"] = "".join(f"{name}\n" for name in names)
     different = {a.filename: a for a in files.values()}

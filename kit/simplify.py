@@ -51,9 +51,7 @@ def _simplified(model: Model, folder: Path) -> Model:
     with quiet.silenced():  # it prints its progress
         simpler, _ = onnxsim.simplify(proto, check_n=0)  # see `check`
     kit.graph.strip(simpler)
-    onnx.checker.check_model(simpler, full_check=True)
-    path = folder / "model.onnx"
-    return kit.graph.describe(path, kit.graph.write(simpler, path))
+    return kit.graph.save(simpler, folder / "model.onnx", "its result", checked=True)
 
 
 def leave(model: Model, folder: Path, why: str) -> Model:

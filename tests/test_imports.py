@@ -16,8 +16,8 @@ KIT = Path(__file__).parents[1] / "kit"
 
 LAYERS = (
     ("kit.errors", "kit.types"),
-    ("kit.alignment", "kit.axis", "kit.disk", "kit.labels", "kit.latency", "kit.machine", "kit.modules", "kit.paths",
-     "kit.progress", "kit.quiet", "kit.signals", "kit.templating"),
+    ("kit.alignment", "kit.axis", "kit.disk", "kit.document", "kit.labels", "kit.latency", "kit.machine", "kit.modules",
+     "kit.paths", "kit.progress", "kit.quiet", "kit.signals", "kit.templating"),
     ("kit.environments",),
     ("kit.anatomy", "kit.cache", "kit.dialect", "kit.external", "kit.flops", "kit.graph", "kit.inputs",
      "kit.quality"),

@@ -54,17 +54,13 @@ def finish(proto: onnx.ModelProto, like: Model, folder: Path) -> Model:
 
     Raises ``QuantizationError`` where it is no valid graph any more, or takes or gives something else.
     """
-    import onnx
-
     import kit.graph
 
     failures: tuple[type[Exception], ...] = (UnsupportedModelError, *kit.graph.onnx_failures())
     tidy(proto)
     kit.graph.strip(proto)
     try:
-        onnx.checker.check_model(proto, full_check=True)
-        path = folder / "model.onnx"
-        made = kit.graph.describe(path, kit.graph.write(proto, path))
+        made = kit.graph.save(proto, folder / "model.onnx", checked=True)
     except failures as error:
         raise QuantizationError(f"the lowered graph is not valid: {kit.graph.one_line(error)[:200]}") from error
     if made.signature != like.signature:

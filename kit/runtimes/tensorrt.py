@@ -49,7 +49,7 @@ class TensorRt:
         dialect.adapt(proto)
         _require_small_choices(proto)
         path = folder / "model.onnx"
-        made = kit.graph.describe(path, kit.graph.write(proto, path))
+        made = kit.graph.save(proto, path)
         if made.signature != model.signature:
             raise StageError("build tensorrt: the inputs or outputs changed; report this as a fault of the kit")
         return Artifact(

@@ -186,9 +186,16 @@ def by_trace(network: Network) -> onnx.ModelProto:
 
 
 def finish(
-    proto: onnx.ModelProto, folder: Path, notes: tuple[str, ...] = (), metadata: Mapping[str, str] | None = None
+    proto: onnx.ModelProto,
+    folder: Path,
+    name: str,
+    notes: tuple[str, ...] = (),
+    metadata: Mapping[str, str] | None = None,
 ) -> Model:
-    """Write a model, stripped of paths and dates, into ``folder`` and describe it. Raises ``UnsupportedModelError``."""
+    """Write a model, stripped of paths and dates, into ``folder`` and describe it; messages call it ``name``.
+
+    Raises ``UnsupportedModelError``.
+    """
     import kit.graph
     from kit import dialect
 
@@ -198,9 +205,9 @@ def finish(
         if key not in present:
             proto.metadata_props.add(key=key, value=value)
     path = folder / "model.onnx"
-    model = kit.graph.describe(path, kit.graph.write(proto, path))
+    model = kit.graph.save(proto, path, name)
     if dialect.fix_false_batch(proto, model.signature):
-        model = kit.graph.describe(path, kit.graph.write(proto, path))
+        model = kit.graph.save(proto, path, name)
         notes = (*notes, "the batch is called variable, and a batch of 1 is fixed inside")
     return replace(model, notes=notes)
 

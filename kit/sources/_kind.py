@@ -80,7 +80,7 @@ class Code(_OfItsKind, ABC):
             metadata = self.metadata(network)
             proto, notes = _export.export(network)
             given = tuple(output.name for output in proto.graph.output)
-            model = _export.finish(proto, folder, (*found, *notes), metadata)
+            model = _export.finish(proto, folder, source, (*found, *notes), metadata)
             run = _export.reference(network.module, network.inputs, given, source)
             return Loaded(model=model, digest=model.digest, reference=run)
 

@@ -54,7 +54,7 @@ class OnnxFile(File):
         proto = kit.graph.parse(data, given.name)
         digest = external.embed(proto, given.parent, given.name, hashlib.sha256(data).hexdigest(), len(data))
         proto, notes = dialect.bring_up(proto, given.name)
-        return Loaded(model=_export.finish(proto, folder, notes), digest=digest)
+        return Loaded(model=_export.finish(proto, folder, given.name, notes), digest=digest)
 
 
 def _digest(path: Path) -> str:

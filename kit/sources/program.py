@@ -38,7 +38,7 @@ class Program(File):
         digest = self.fingerprint(source)
         network = _read(source)
         proto, notes = _export.export(network)
-        model = _export.finish(proto, folder, notes)
+        model = _export.finish(proto, folder, Path(source).name, notes)
         run = _export.reference(network.module.module(), network.inputs, network.outputs, source)
         return Loaded(model=model, digest=digest, reference=run)
 

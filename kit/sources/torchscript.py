@@ -35,7 +35,7 @@ class TorchScript(File):
         """Export into ``folder``; ``reference`` runs the archive itself."""
         digest = self.fingerprint(source)
         network, metadata = _read(source, input_shape)
-        model = _export.finish(_export.by_trace(network), folder, (), metadata)
+        model = _export.finish(_export.by_trace(network), folder, Path(source).name, (), metadata)
         run = _export.reference(network.module, network.inputs, network.outputs, source)
         return Loaded(model=model, digest=digest, reference=run)
 

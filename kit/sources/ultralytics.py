@@ -70,7 +70,7 @@ class Ultralytics(File):
         proto = kit.graph.read(written)
         shutil.rmtree(work)  # the folder may be kept, and it holds the checkpoint again
         notes = () if given.suffix == ".pt" else ("a YAML has no trained weights: they are random, for tests of speed",)
-        return Loaded(model=_export.finish(proto, folder, notes), digest=digest)
+        return Loaded(model=_export.finish(proto, folder, given.name, notes), digest=digest)
 
 
 def command(name: str, input_shape: tuple[int, ...] | None) -> list[str]:

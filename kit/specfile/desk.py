@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kit import targets
-from kit.specfile.document import Items, Node, Pairs, Problem, Scalar
+from kit.document import Items, Node, Pairs, Problem, Scalar
 from kit.types import Target
 
 NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")

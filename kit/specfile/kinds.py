@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from kit.document import Items, Node, Pairs, Scalar
 from kit.errors import suggestion
 from kit.specfile.desk import NUMBER, Desk, expected, shown, wrong
-from kit.specfile.document import Items, Node, Pairs, Scalar
 
 Schema: TypeAlias = "dict[str, object]"
 """A JSON schema, which is JSON and no value of ours."""

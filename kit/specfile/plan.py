@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from kit import lacking, sources, spec
+from kit.document import Node, Problem
 from kit.errors import InvalidSpecError, KitError, UsageError
 from kit.jobs import Job
 from kit.pipeline import Options
 from kit.specfile import document, reading
 from kit.specfile.desk import Desk
-from kit.specfile.document import Node
 from kit.specfile.fields import MODEL, flat
 from kit.specfile.reading import Answers, Document, Model, Said
 from kit.types import Spec, Thresholds
@@ -141,7 +141,7 @@ def _lacks(desk: Desk, model: Model, said: Answers, values: Mapping[str, Any]) -
         )
 
 
-def _twice(read: Document, made: list[Job | None]) -> Iterator[document.Problem]:
+def _twice(read: Document, made: list[Job | None]) -> Iterator[Problem]:
     """Yield the models whose name another one has; some file systems do not tell "A" from "a"."""
     first: dict[str, tuple[str, int]] = {}
     for model, job in zip(read.models, made, strict=True):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from kit import lacking
+from kit.document import Items, Node, Pairs, Scalar
 from kit.specfile.desk import Desk, expected, shown
-from kit.specfile.document import Items, Node, Pairs, Scalar
 from kit.specfile.fields import DEFAULTS, MODEL, MOST_MODELS, RUN, Group, Key
 from kit.specfile.kinds import near_word
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit import heads, labels, sources, targets
+from kit.document import Items, Node, Scalar
 from kit.errors import KitError, TargetFileError, UnknownHeadError, UnknownTargetError, UsageError
 from kit.specfile.desk import Desk, expected, wrong
-from kit.specfile.document import Items, Node, Scalar
 from kit.specfile.kinds import Schema, Text
 
 _RANDOM = "random"

@@ -20,18 +20,19 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from kit import document
+from kit.document import Node, Pairs, Problem, Scalar, Words
 from kit.errors import CamerasFileError, CameraUriError, KitError, suggestion
 from kit.stream import sinks
 from kit.stream.plan import Output
 from kit.stream.sinks.interface import STANDARD_OUTPUT, Takes
 from kit.stream.sources import resolve
 
-if TYPE_CHECKING:
-    import yaml
-
 LARGEST_BYTES = 256 * 1024
+_CALLED = Words(
+    name="a file of cameras", levels="three", together="everything", shared="write out what is shared, or use *names"
+)
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
@@ -76,8 +77,6 @@ class Contents:
 
 def read(path: Path) -> Contents:
     """Read a file. Raises ``CamerasFileError``."""
-    import yaml
-
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise CamerasFileError(f"{path} has more than {LARGEST_BYTES // 1024} KB; is it a file of cameras?")
@@ -86,21 +85,11 @@ def read(path: Path) -> Contents:
         raise CamerasFileError(f"{path} cannot be read: {error.strerror}; docs/camera.md shows such a file") from error
     except UnicodeDecodeError as error:
         raise CamerasFileError(f"{path} is no UTF-8 text; save it as UTF-8") from error
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        said = " ".join((error.problem or str(error)).split())
-        raise CamerasFileError(f"{place}: no YAML: {said}; indent with spaces, and quote values with : or #") from error
-    except yaml.YAMLError as error:
-        raise CamerasFileError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+    root, wrong = document.parse(text, _CALLED)
     reader = _Reader(path.parent)
-    contents = reader.contents(root)
-    if reader.problems:
-        raise CamerasFileError(
-            "\n".join(f"{path}:{line}:{column}: {said}" for line, column, said in sorted(reader.problems))
-        )
+    contents = reader.contents(root) if root is not None or not wrong else Contents()
+    if problems := sorted({*wrong, *reader.problems}):
+        raise CamerasFileError("\n".join(f"{path}:{p.line}:{p.column}: {p.text}" for p in problems))
     return contents
 
 
@@ -108,16 +97,18 @@ class _Reader:
     """Collects problems; what is wrong is left out."""
 
     def __init__(self, folder: Path) -> None:
-        self.problems: list[tuple[int, int, str]] = []
+        self.problems: list[Problem] = []
         self._folder = folder
 
-    def contents(self, root: yaml.Node | None) -> Contents:
+    def contents(self, root: Node | None) -> Contents:
         names = set(Contents.__dataclass_fields__)
         if root is None:
-            self.problems.append((1, 1, "the file is empty; it names cameras at least: docs/camera.md"))
+            self.problems.append(
+                Problem(line=1, column=1, text="the file is empty; it names cameras at least: docs/camera.md")
+            )
             return Contents()
         found = self._pairs(root, "", sorted(names))
-        if "cameras" not in found and isinstance(root, _mapping()):
+        if "cameras" not in found and isinstance(root, Pairs):
             self._wrong(root, "cameras: is missing; give each a name and a source")
         return Contents(
             url=self._text(found.get("url"), "url"),
@@ -131,16 +122,16 @@ class _Reader:
             duration_s=self._number(found.get("duration_s"), "duration_s"),
         )
 
-    def _cameras(self, node: yaml.Node | None) -> Iterator[Camera]:
+    def _cameras(self, node: Node | None) -> Iterator[Camera]:
         for name, value in self._named(node, "cameras"):
             where = f"cameras.{name}"
             if not _NAME.fullmatch(name):
                 self._wrong(value, f'{where}: a name is of letters, digits, ".", "_", "-" and spaces')
-            if isinstance(value, _scalar()):
+            if isinstance(value, Scalar):
                 yield Camera(name=name, source=self._source(value, where))
                 continue
             found = self._pairs(value, where, ("source", "model", "freshness_s"))
-            if "source" not in found and isinstance(value, _mapping()):
+            if "source" not in found and isinstance(value, Pairs):
                 self._wrong(value, f"{where}: source is missing")
             yield Camera(
                 name=name,
@@ -149,7 +140,7 @@ class _Reader:
                 freshness_s=self._number(found.get("freshness_s"), f"{where}.freshness_s"),
             )
 
-    def _source(self, node: yaml.Node | None, where: str) -> str:
+    def _source(self, node: Node | None, where: str) -> str:
         text = self._text(node, where)
         if text is None or node is None:
             return ""
@@ -167,7 +158,7 @@ class _Reader:
             self._wrong(node, f"{where}: {error}")
         return filled
 
-    def _model(self, name: str, node: yaml.Node) -> Model:
+    def _model(self, name: str, node: Node) -> Model:
         where = f"models.{name}"
         found = self._pairs(node, where, tuple(Model.__dataclass_fields__))
         labels = self._text(found.get("labels"), f"{where}.labels")
@@ -185,7 +176,7 @@ class _Reader:
             size=size,
         )
 
-    def _outputs(self, node: yaml.Node | None) -> Iterator[Output]:
+    def _outputs(self, node: Node | None) -> Iterator[Output]:
         if node is None:
             return
         kinds = {sink.key: sink for sink in sinks.every() if sink.key}
@@ -208,16 +199,15 @@ class _Reader:
 
     # Values
 
-    def _text(self, node: yaml.Node | None, where: str) -> str | None:
+    def _text(self, node: Node | None, where: str) -> str | None:
         if node is None:
             return None
-        if not isinstance(node, _scalar()) or not node.value.strip() or "\n" in node.value:
+        if not isinstance(node, Scalar) or not node.text.strip() or "\n" in node.text:
             self._wrong(node, f"{where}: expected one line of text")
             return None
-        text: str = node.value
-        return text.strip()
+        return node.text.strip()
 
-    def _whole(self, node: yaml.Node | None, where: str) -> int | None:
+    def _whole(self, node: Node | None, where: str) -> int | None:
         text = self._text(node, where)
         if text is None or node is None:
             return None
@@ -226,7 +216,7 @@ class _Reader:
             return None
         return int(text)
 
-    def _number(self, node: yaml.Node | None, where: str, *, most: float | None = None) -> float | None:
+    def _number(self, node: Node | None, where: str, *, most: float | None = None) -> float | None:
         text = self._text(node, where)
         if text is None or node is None:
             return None
@@ -239,38 +229,23 @@ class _Reader:
 
     # Structure
 
-    def _named(self, node: yaml.Node | None, where: str) -> Iterable[tuple[str, yaml.Node]]:
+    def _named(self, node: Node | None, where: str) -> Iterable[tuple[str, Node]]:
         return () if node is None else self._pairs(node, where, None).items()
 
-    def _pairs(self, node: yaml.Node, where: str, known: Iterable[str] | None) -> dict[str, yaml.Node]:
-        if not isinstance(node, _mapping()):
+    def _pairs(self, node: Node, where: str, known: Iterable[str] | None) -> dict[str, Node]:
+        if not isinstance(node, Pairs):
             self._wrong(node, f"{where or 'the file'}: expected keys and values, as name: value")
             return {}
-        found: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            name = str(key.value) if isinstance(key, _scalar()) else ""
-            full = f"{where}.{name}" if where else name
-            if not name:
+        found: dict[str, Node] = {}
+        for key, value in node.pairs:
+            full = f"{where}.{key.text}" if where else key.text
+            if not key.text:
                 self._wrong(key, f"{where or 'the file'}: a key is a word")
-            elif name in found:
-                self._wrong(key, f"{full}: is here twice; keep one")
-            elif known is not None and name not in known:
-                self._wrong(key, f"{full}: unknown; {suggestion(name, known)}")
+            elif known is not None and key.text not in known:
+                self._wrong(key, f"{full}: unknown; {suggestion(key.text, known)}")
             else:
-                found[name] = value
+                found[key.text] = value
         return found
 
-    def _wrong(self, node: yaml.Node, said: str) -> None:
-        self.problems.append((node.start_mark.line + 1, node.start_mark.column + 1, said))
-
-
-def _mapping() -> type[yaml.MappingNode]:
-    import yaml
-
-    return yaml.MappingNode
-
-
-def _scalar() -> type[yaml.ScalarNode]:
-    import yaml
-
-    return yaml.ScalarNode
+    def _wrong(self, node: Node, said: str) -> None:
+        self.problems.append(node.problem(said))

@@ -232,3 +232,12 @@ def test_the_users_file_is_never_changed(folder: Path, tmp_path: Path) -> None:
     before = path.read_bytes()
     sources.resolve(str(path)).load(str(path), folder, None)
     assert path.read_bytes() == before
+
+
+def test_what_cannot_be_loaded_is_called_by_the_users_name_for_it(folder: Path) -> None:
+    """Not by that of its copy in the cache."""
+    proto = models.build(
+        [models.node("Relu", "nothing", "y")], [("x", models.FLOAT, (1,))], [("y", models.FLOAT, (1,))]
+    )
+    with pytest.raises(UnsupportedModelError, match=r"^ONNX Runtime cannot load mine\.onnx: "):
+        load(proto, folder, "mine.onnx")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit import document as tree
 from kit import initial, spec
 from kit.errors import SourceNotFoundError, UsageError
 from kit.initial import Wish
@@ -110,9 +111,9 @@ def test_odd_names_of_files(here: Path, name: str) -> None:
 def test_quoted_is_read_as_it_was(word: str) -> None:
     root, wrong = document.parse(f"key: {quoted(word)}\n")
     assert wrong == ()
-    assert isinstance(root, document.Pairs)
+    assert isinstance(root, tree.Pairs)
     ((_, value),) = root.pairs
-    assert isinstance(value, document.Scalar)
+    assert isinstance(value, tree.Scalar)
     assert value.text == word
 
 
