@@ -51,7 +51,7 @@ def built(found: Built, title: str) -> str:
     if not found.lowered:
         return text
     return (
-        f"{text}; {title} computes it in less than FP32 on this processor, which no setting of Triton's turns off: "
+        f"{text}; {title} computes FP32 in BF16 on this processor, which no setting of Triton's turns off: "
         f"{found.served:.1%} of the range apart"
     )
 

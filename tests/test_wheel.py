@@ -50,6 +50,8 @@ def test_it_holds_every_file_that_the_kit_needs(names: set[str]) -> None:
         "kit/templates/config.pbtxt.j2",
         "kit/targets/x86-cpu.toml",
         "kit/server/lock/server.txt",
+        "kit/environments/facts.toml",
+        "kit/environments/locks/openvino.txt",
         "kit/server/backends/onnxruntime/model.py",
         "kit/server/backends/shared/transport.py",
         "kit/server/keeper.py",

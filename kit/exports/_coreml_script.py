@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def convert(ask: Ask) -> tuple[dict[str, Any], dict[str, Any]]:
     kind = coremltools.precision.FLOAT32 if data["precision"] == "fp32" else coremltools.precision.FLOAT16
     try:
         made = coremltools.convert(
-            program.run_decompositions({}),  # coremltools knows PyTorch's smallest set of operators
+            _spelled_out(program.run_decompositions({})),  # coremltools knows PyTorch's smallest set of operators
             convert_to="mlprogram",
             compute_precision=kind,
             minimum_deployment_target=coremltools.target.iOS17,
@@ -41,3 +42,12 @@ def convert(ask: Ask) -> tuple[dict[str, Any], dict[str, Any]]:
         made = coreml.linear_quantize_weights(made, config)
     made.save(data["place"])
     return {}, {}
+
+
+def _spelled_out(program: Any) -> Any:
+    """Write the stride of a pooling where it is left to be the window's, which coremltools 9 does not read."""
+    for node in program.graph.nodes:
+        pools = node.op == "call_function" and re.match(r"aten\.(max|avg)_pool\d", str(node.target))
+        if pools and len(node.args) == 2:
+            node.args = (*node.args, node.args[1])
+    return program

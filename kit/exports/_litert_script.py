@@ -32,7 +32,7 @@ def convert(ask: Ask) -> tuple[dict[str, Any], dict[str, Any]]:
     converted.export(ask.data["place"])
     if ask.data["int8"]:
         _quantise(ask)
-    return {}, {}
+    return {"scales": _scales(ask.data["place"])}, {}
 
 
 def _named(module: Any, data: dict[str, Any]) -> Any:
@@ -66,6 +66,15 @@ def _quantise(ask: Ask) -> None:
     found = made.calibrate({_SIGNATURE: feeds})
     ask.tell("quantising to INT8")
     made.quantize(found).export_model(place, overwrite=True)
+
+
+def _scales(path: str) -> dict[str, tuple[float, int]]:
+    """Return scale and zero point of what the file takes and gives as integers that stand for numbers."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(model_path=path).get_signature_runner()
+    details = {**runner.get_input_details(), **runner.get_output_details()}
+    return {name: detail["quantization"] for name, detail in details.items() if detail["quantization"][0]}
 
 
 class _Feeds:

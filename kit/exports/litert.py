@@ -35,12 +35,14 @@ class LiteRt:
         }
         streams = {} if job.calibration is None else {"feeds": job.calibration}
         try:
-            worker.call("convert", given, streams=streams, tell=tell)
+            scales = worker.call("convert", given, streams=streams, tell=tell).data["scales"]
         except ScriptError as error:
             raise UnsupportedModelError(
                 f"LiteRT cannot convert the network: {error}; what it has: https://ai.google.dev/edge/litert"
             ) from error
-        return ()
+        return tuple(
+            f"{name} is INT8: number = (value - {zero}) * {scale:.6g}" for name, (scale, zero) in scales.items()
+        )
 
     def feeds(self, job: Job, given: Arrays) -> Arrays:
         """Return them with NHWC pictures."""

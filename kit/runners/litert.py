@@ -13,7 +13,10 @@ _SCRIPT = Path(__file__).with_name("_litert_script.py")
 
 
 class LiteRt:
-    """Runs what ``kit export --format litert`` writes: pictures are NHWC there."""
+    """Runs what ``kit export --format litert`` writes: pictures are NHWC there.
+
+    INT8 inputs and outputs are given and taken as the numbers that they stand for.
+    """
 
     name = "litert"
     tools = ("litert/ai-edge-litert",)

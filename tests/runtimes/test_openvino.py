@@ -228,9 +228,8 @@ def test_the_server_equals_openvino_to_the_bit(
     assert 'backend: "openvino"' in text
     assert "max_batch_size: 1" in text
 
-    free = generate(
-        "--max-batch-size", "0", "--verify", "live"
-    )  # sizes stay variable: other kernels, and the same answers again
+    # Sizes stay variable: other kernels, and equal again.
+    free = generate("--max-batch-size", "0", "--verify", "live")
     assert free["manifest"]["targets"]["x86-cpu"]["verification"]["level"] == "live"
     assert kit.cli.run([*before, "--max-batch-size", "4"]) == 15
     assert "answers only full batches" in capfd.readouterr().err
