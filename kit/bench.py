@@ -68,6 +68,12 @@ class Bench:
         assert self.pictures is not None
         return self.pictures.validation
 
+    @property
+    def largest(self) -> int:
+        """The largest batch that Triton may put together: strangers in it must not change an answer."""
+        asked = self.spec.max_batch_size
+        return max(1, self.target.defaults.max_batch_size if asked is None else asked)
+
     @functools.cached_property
     def place(self) -> Place:
         """Where models are run here."""
@@ -147,12 +153,12 @@ class Bench:
             path = self.built(twin).path if self.place.runner == self.runtime.name else twin.path
             told = f"showing {len(validation)} pictures to the model for {self.target.name}"
             with self.stages.progress.working(told), runner.open(str(path)) as running:
-                found = accuracy.measure(running.run, validation, meaning, running.signature)
+                found = accuracy.measure(running.run, validation, meaning, running.signature, largest=self.largest)
             found.save(folder / "answers.npz")
             return _Kept(path=folder / "answers.npz")
 
         key = Key(
-            stage="answers", inputs=(model.digest, validation.digest), parameters=(self.place, meaning),
+            stage="answers", inputs=(model.digest, validation.digest), parameters=(self.place, meaning, self.largest),
             tools=("numpy", "pillow", *runner.tools),
         )  # fmt: skip
         return answers.load(self.stages.quietly(key, _Kept, work).path)
