@@ -22,9 +22,8 @@ from kit.runtimes.interface import Runtime
 from kit.stages import Stages
 from kit.types import Artifact, Graphs, Model, Spec, Target
 
-_SIZES = (1, 4)
 _TIMED_S = 2.0
-"""Of models' times: the batches that are timed, and how long for each."""
+"""How long models are timed beside each other, for each batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,13 +117,13 @@ class Bench:
         )  # fmt: skip
 
     def timed(self, before: Model, after: Model) -> tuple[Beside, ...]:
-        """Time both in turn, at batch 1 and 4; nothing where that is not the target's speed.
+        """Time both in turn, at batch 1 and the largest; nothing where that is not the target's speed.
 
         What was measured is kept: the same models are judged the same again.
         """
         if self.place.lacks:
             return ()
-        sizes = _SIZES if before.signature.batched else _SIZES[:1]
+        sizes = tuple(sorted({1, self.largest})) if before.signature.batched else (1,)
         runner, machine = runners.get(self.place.runner), (platform.node(), platform.processor(), os.cpu_count())
 
         def work(_: Path) -> tuple[Beside, ...]:
