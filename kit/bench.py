@@ -109,6 +109,11 @@ class Bench:
         """Return what Triton loads of a model."""
         return artifacts.build(model, self.target, self.runtime, self.stages)
 
+    def require_proof(self, trained: Model) -> None:
+        """Refuse a validation set on which nothing can be proved. Raises ``ValidationSetError``, ``AccuracyError``."""
+        metric = own.load(self.spec.metric) if self.spec.metric is not None else None
+        accuracy.require_proof(self._answers(trained), self.validation, metric)
+
     def verdict(self, before: Model, after: Model) -> Verdict:
         """Hold a model's answers to the validation set against those of a better one."""
         metric = own.load(self.spec.metric) if self.spec.metric is not None else None

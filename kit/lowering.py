@@ -122,7 +122,9 @@ def _try(bench: Bench, level: Precision, *, alone: bool) -> Trial:
 
 def _judged(bench: Bench, level: Precision) -> Trial:
     """Make the model in a lower precision, and hold it to the budget and to what it is worth."""
-    trained, lowered, found = bench.lowered(_trained()).model, bench.lowered(level), None
+    trained = bench.lowered(_trained()).model
+    bench.require_proof(trained)
+    lowered, found = bench.lowered(level), None
     verdict = bench.verdict(trained, lowered.model)
     if not verdict.held and lowered.groups:
         found = _search(bench, level, trained)

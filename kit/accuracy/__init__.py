@@ -13,7 +13,7 @@ come back from a file: ``Answers.save``, ``kit.accuracy.answers.load``. Detector
 from __future__ import annotations
 
 from kit.accuracy.answers import Answers
-from kit.accuracy.judging import judge
+from kit.accuracy.judging import judge, require_proof
 from kit.accuracy.measuring import measure
 from kit.accuracy.own import load as own_metric
 from kit.accuracy.scoring import score
@@ -23,5 +23,5 @@ from kit.accuracy.validation import Validation, read
 
 __all__ = [
     "Answers", "Budget", "Interval", "Score", "Validation", "Verdict", "evaluation_twin", "judge", "measure",
-    "own_metric", "read", "score",
+    "own_metric", "read", "require_proof", "score",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from kit.accuracy.answers import Answers
 from kit.accuracy.metrics.interface import Tally
 from kit.accuracy.types import Budget, ClassDrop, Company, Confidences, Fault, Interval, Score, Shift, Verdict
 from kit.accuracy.validation import Validation
-from kit.errors import ValidationSetError
+from kit.errors import AccuracyError, ValidationSetError
 
 _FEWEST_PAIRS = 10
 """Objects that both models found; of fewer, a median says nothing."""
@@ -100,6 +100,30 @@ def judge(
     )
 
 
+def require_proof(before: Answers, validation: Validation, metric: own.Own | None = None) -> None:
+    """Refuse pictures on which nothing can be proved, before anything is made to be judged on them.
+
+    Raises ``ValidationSetError`` where the model as it was trained is right nowhere, ``AccuracyError`` where its
+    outputs are no numbers, and ``MissingExtraError``.
+    """
+    for fault in before.head.faults:
+        raise AccuracyError(
+            f"output {fault.output} has NaN or infinite numbers on {fault.pictures} of {len(before)} pictures at full "
+            "precision already: the model itself is at fault, and no lower precision can be judged"
+        )
+    found = scoring.score(before, validation, before)
+    if metric is None and found.value < _LEAST_VALUE:
+        raise ValidationSetError(_unproved(found))
+
+
+def _unproved(found: Score) -> str:
+    here = f"on these {found.images} pictures, so that nothing can be lost"
+    if found.agreement:
+        return f"at full precision already nothing is found {here}: give pictures of what the model was trained for"
+    value = f"{found.metric} is {found.value:.3f}"
+    return f"at full precision already {value} {here}: do the labels, their classes, --mean and --std fit the model?"
+
+
 def _case(before: Answers, after: Answers, validation: Validation, budget: Budget, metric: own.Own | None) -> _Case:
     from kit.accuracy import bootstrap
 
@@ -167,12 +191,7 @@ def _sound(case: _Case) -> Iterator[str]:
 def _proving(case: _Case) -> Iterator[str]:
     """A model that is right nowhere loses nothing: that proves nothing either."""
     if case.before.value < _LEAST_VALUE and not case.is_own:
-        value = f"{case.before.metric} is {case.before.value:.3f}"
-        what = value if case.labelled else "nothing is found above the served threshold"
-        yield (
-            f"at full precision already {what} on these {case.before.images} pictures, so that nothing can be lost: do "
-            "the labels, their classes, --mean and --std fit the model?"
-        )
+        yield _unproved(case.before)
 
 
 def _metric_held(case: _Case) -> Iterator[str]:

@@ -19,7 +19,7 @@ from kit import accuracy, contract, labels, runners
 from kit.accuracy import Answers, Budget, Validation, answers, own
 from kit.accuracy.twin import FLOOR
 from kit.cache import file_digest
-from kit.errors import MetricError, MissingExtraError, UnsupportedModelError, ValidationSetError
+from kit.errors import AccuracyError, MetricError, MissingExtraError, UnsupportedModelError, ValidationSetError
 from kit.types import Interpretation, Model, Spec, Thresholds
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
@@ -247,7 +247,10 @@ def test_a_model_that_is_wrong_everywhere_proves_nothing(case: Case) -> None:
     assert "at full precision already mAP50-95 is 0.0" in verdict.reasons[0]
     blind = changed(case, scores=case.answers.columns["scores"] * 0)
     verdict = accuracy.judge(blind, blind, replace(case.validation, truth=None))
-    assert "nothing is found above the served threshold" in verdict.reasons[0]
+    assert "nothing is found on these 300 pictures" in verdict.reasons[0]
+    with pytest.raises(ValidationSetError, match=r"at full precision already mAP50-95 is 0\.0.* do the labels"):
+        accuracy.require_proof(wrong, case.validation)
+    accuracy.require_proof(case.answers, case.validation)
 
 
 def test_answers_come_back_from_their_file(case: Case, tmp_path: Path) -> None:
@@ -280,6 +283,8 @@ def test_numbers_that_are_none_are_counted_and_refused(case: Case) -> None:
     assert np.isfinite(broken.columns["scores"]).all()
     verdict = accuracy.judge(broken, broken, few)
     assert "at full precision too: the model itself is at fault" in verdict.reasons[0]
+    with pytest.raises(AccuracyError, match=r"output scores has NaN .* on 3 of 10 pictures at full precision already"):
+        accuracy.require_proof(broken, few)
 
 
 def test_answers_that_depend_on_their_company_are_refused(case: Case) -> None:

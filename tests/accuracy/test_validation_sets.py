@@ -110,6 +110,14 @@ class TestCoco:
         with pytest.raises(ValidationSetError, match='class 1 of the validation set is "cat", the model has "dog"'):
             read(tmp_path, names=("puppy", "dog", "traffic light")[:3])
 
+    def test_a_name_that_nothing_is_marked_with_does_not_matter(self, tmp_path: Path) -> None:
+        categories = [{"id": 5, "name": "unicorn"}, {"id": 17, "name": "dog"}, {"id": 18, "name": "cow"}]
+        coco(tmp_path, categories=categories, annotations=[{"image_id": 7, "category_id": 17, "bbox": [1, 1, 5, 5]}])
+        assert objects(read(tmp_path), 1).classes.tolist() == [1]
+        coco(tmp_path, categories=categories, annotations=[{"image_id": 7, "category_id": 18, "bbox": [1, 1, 5, 5]}])
+        with pytest.raises(ValidationSetError, match='class 2 of the validation set is "cow", the model has "traffic'):
+            read(tmp_path)
+
     def test_classes_that_no_picture_shows_are_told(self, tmp_path: Path) -> None:
         coco(tmp_path)
         found = read(tmp_path, names=(*NAMES, "bird", "cow"), classes=5)

@@ -132,9 +132,9 @@ def _mapping(path: Path, content: _File, classes: Classes) -> tuple[dict[int, in
     if unknown := sorted(used - {category.id for category in categories}):
         raise ValidationSetError(f"{path}: annotations have category {unknown[0]}, which is not among its categories")
     if classes.names:
-        named = [category for category in categories if category.id in used]
-        found = _names.by_name(path, [category.name for category in named], classes)
-        return {category.id: index for category, index in zip(named, found, strict=True)}, ()
+        names = [category.name for category in categories]
+        found = _names.by_name(path, names, classes, lambda position: categories[position].id in used)
+        return {category.id: index for category, index in zip(categories, found, strict=True)}, ()
     return _by_order(path, categories, classes)
 
 
