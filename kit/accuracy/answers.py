@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -59,11 +60,11 @@ class Answers:
         """Write them as ``.npz``: plain arrays, no pickle. The same answers give the same content."""
         import numpy as np
 
-        head = np.frombuffer(msgspec.json.encode(self.head), np.uint8)
-        columns = {f"{_ROWS}{name}": value for name, value in self.columns.items()}
+        columns: dict[str, Any] = {_HEAD: np.frombuffer(msgspec.json.encode(self.head), np.uint8)}
+        columns |= {f"{_ROWS}{name}": value for name, value in self.columns.items()}
         columns |= {f"{_COUNTS}{name}": value for name, value in self.counts.items()}
         with path.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **{_HEAD: head}, **columns)
+            np.savez_compressed(file, **columns)
 
 
 def load(path: Path) -> Answers:
