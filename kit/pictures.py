@@ -30,7 +30,7 @@ class Pictures:
 
 
 def require(spec: Spec, wanted: str, *, calibrated: bool) -> None:
-    """Raise ``UsageError`` where the spec names no pictures, or none to calibrate on where ``calibrated`` asks for it.
+    """Raise ``UsageError`` where the spec names no pictures to judge on, or none to calibrate on where ``calibrated``.
 
     ``wanted`` is the precision that they are for. None of them is read: a mistake that is seen before any work.
     """
@@ -48,6 +48,11 @@ def require(spec: Spec, wanted: str, *, calibrated: bool) -> None:
         raise UsageError(
             f"--precision {wanted} is judged on real pictures: give --validation (with labels, so that its "
             "accuracy is known) or --calibration (then its agreement with FP32 is)"
+        )
+    if spec.calibration is not None and spec.validation is None and not calibration.divisible(spec.calibration):
+        raise UsageError(
+            f"--calibration {spec.calibration} is to be calibrated on as a whole; to judge the result on, give "
+            "--validation: a COCO set, or a folder of other pictures"
         )
 
 
@@ -73,11 +78,6 @@ def _beside(spec: Spec, source: Path, validation: Validation, apart: Sequence[Pi
 
 def _divided(spec: Spec, source: Path, meaning: Interpretation, labels: Sequence[str]) -> Pictures:
     """Judge on a part of the calibration source, which is then not calibrated on."""
-    if not calibration.divisible(source):
-        raise UsageError(
-            f"--calibration {source} is to be calibrated on as a whole; to judge the result on, give --validation: a "
-            "COCO set, or a folder of other pictures"
-        )
     whole = accuracy.read(source, meaning, labels)
     count = min(_MOST_JUDGED, int(len(whole) * _JUDGED_SHARE))
     if len(whole) - count < calibration.LEAST or not count:

@@ -36,7 +36,7 @@ def asked(given: Path | None = None, judged: Path | None = None, *, count: int =
 
 def test_a_set_to_judge_on_beside_one_to_calibrate_on() -> None:
     """The folder given holds the validation set too: it is left out, and that is told."""
-    found = pictures.gather(asked(DIGITS, DIGITS / "test", count=100), MEANING, LABELS, calibrated=True)
+    found = pictures.gather(asked(DIGITS, DIGITS / "test", count=100), MEANING, LABELS)
     assert found.calibration is not None
     assert len(found.validation) == 300
     assert len(found.calibration) == 100
@@ -48,7 +48,7 @@ def test_a_set_to_judge_on_beside_one_to_calibrate_on() -> None:
 
 def test_one_folder_is_divided() -> None:
     source = DIGITS / "calibration"
-    found = pictures.gather(asked(source), MEANING, LABELS, calibrated=True)
+    found = pictures.gather(asked(source), MEANING, LABELS)
     assert found.calibration is not None
     judged, calibrated = ({p.digest for p in each.pictures} for each in (found.validation, found.calibration))
     assert (len(judged), len(calibrated), len(judged & calibrated)) == (80, 240, 0)
@@ -59,7 +59,7 @@ def test_a_choice_that_was_made_is_taken_as_it_is_beside_a_validation_set(tmp_pa
     manifest = tmp_path / "calibration.json"
     made = calibration.choose(DIGITS / "calibration", 50)
     calibration.write(made, manifest)
-    found = pictures.gather(asked(manifest, DIGITS / "test"), MEANING, LABELS, calibrated=True)
+    found = pictures.gather(asked(manifest, DIGITS / "test"), MEANING, LABELS)
     assert found.calibration == made
 
 
@@ -67,17 +67,16 @@ def test_a_video_and_a_choice_that_was_made_leave_nothing_to_judge_on(tmp_path: 
     manifest = tmp_path / "calibration.json"
     calibration.write(calibration.choose(DIGITS / "calibration", 50), manifest)
     for source in (DIGITS / "video.mp4", manifest):
-        with pytest.raises(
-            UsageError, match=r"is to be calibrated on as a whole; to judge the result on, give --valid"
-        ):
-            pictures.gather(asked(source), MEANING, LABELS, calibrated=True)
+        with pytest.raises(UsageError, match="is to be calibrated on as a whole; to judge the result on, give --valid"):
+            pictures.require(asked(source), "int8", calibrated=True)
+        pictures.require(asked(source, DIGITS / "test"), "int8", calibrated=True)
 
 
 def test_the_same_set_for_both_leaves_nothing_to_calibrate_on() -> None:
     source = DIGITS / "test" / "annotations.json"
     assert json.loads(source.read_text())["images"]
     with pytest.raises(CalibrationError, match=r"leaves 0 pictures to calibrate on of 300 \(300 in the validation set"):
-        pictures.gather(asked(source, source), MEANING, LABELS, calibrated=True)
+        pictures.gather(asked(source, source), MEANING, LABELS)
 
 
 @pytest.mark.parametrize(
@@ -89,4 +88,4 @@ def test_the_same_set_for_both_leaves_nothing_to_calibrate_on() -> None:
 )
 def test_no_pictures_at_all(said: str, *, calibrated: bool) -> None:
     with pytest.raises(UsageError, match=said):
-        pictures.gather(asked(), MEANING, LABELS, calibrated=calibrated)
+        pictures.require(asked(), "int8", calibrated=calibrated)
