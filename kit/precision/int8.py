@@ -43,9 +43,8 @@ class Int8:
         work = _calibrated.prepared(ask)
         cache = Cache()
         observation = _observing.observe(ask.model, work.network, work.seen, cache)
-        key = Key(
-            stage="choose ranges", inputs=(ask.model.digest, work.pictures), parameters=work.recipe, tools=self.tools
-        )
+        how = (work.recipe, _recipes.halves_the_rest(work.recipe, ask.target))
+        key = Key(stage="choose ranges", inputs=(ask.model.digest, work.pictures), parameters=how, tools=self.tools)
         found = cache.find(key, tuple[Trial, ...])
         trials = found or cache.make(key, tuple[Trial, ...], lambda _: _try(work, observation))
         best = _best(trials)

@@ -12,7 +12,7 @@ import nets
 import numpy as np
 import onnx
 import pytest
-from pictures import DETECTOR, Files, Values, ask, digits, saved
+from pictures import DETECTOR, NATIVE, Files, Values, ask, digits, saved
 
 from kit import precision, runners, targets
 from kit.errors import QuantizationError, UnsupportedModelError
@@ -328,3 +328,22 @@ def test_what_an_inner_graph_takes_stays_float(tmp_path: Path) -> None:
     for picture in nets.pictures(2, seed=3):
         before, after = answers(model, {"x": picture})["y"], answers(lowered.model, {"x": picture})["y"]
         assert np.abs(before - after).max() < 0.1
+
+
+def test_tensors_are_watched_in_parts_that_fit_into_memory(tmp_path: Path) -> None:
+    from kit.precision import _network, _observing
+
+    net = nets.Net()
+    x = net.conv("x", 3, 64, kernel=3)
+    for _ in range(8):
+        x = net.op("Relu", net.conv(x, 64, 64, kernel=3))
+    net.op("Sigmoid", net.conv(x, 64, 8), out="y")
+    side = 1024
+    proto = net.done({"y": [models.BATCH, 8, side, side]}, [models.BATCH, 3, side, side])
+    network = _network.link(_network.prepare(saved(proto, tmp_path), NATIVE))
+    names = [name for node in network.nodes for name in node.output]
+    parts = list(_observing._parts(network, names))
+    assert [name for part in parts for name in part] == names
+    assert len(parts) > 1
+    sizes = [sum(4 * int(np.prod(network.shapes[name][1:])) for name in part) for part in parts]
+    assert max(sizes) <= _observing._ROOM
