@@ -21,6 +21,9 @@ from kit.sources.interface import Torch as TorchSource
 from kit.types import DataType, Difference, Interpretation, Normalization, Parity, Signature, Tensor
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from kit.calibration import CalibrationSet
 
 _COMPARED = 4
@@ -28,6 +31,9 @@ _COMPARED = 4
 
 _LEAST_COSINE = 0.9
 """Below it, whatever is told of the difference, the file does not answer as the network does."""
+
+_SMALLEST_ROW, _LOST = 0.1, 0.9
+"""A row of an output counts where it reaches the first; it is lost where it is off by that share of what it reaches."""
 
 _CHANNELS = (1, 3)
 
@@ -174,11 +180,13 @@ def _compare(exporter: Exporter, job: Job, live: Live, wanted: Wanted, made: Pat
     else:
         kind, feeds = "random", [_random(live, seed) for seed in range(_COMPARED)]
     found: list[Difference] = []
+    answers: list[tuple[Arrays, Arrays]] = []
     with runners.open(str(made)) as running:
         for given in feeds:
             expected, got = live.run(dict(given)), running.run(exporter.feeds(job, given))
             _require_outputs(exporter, expected, got)
             found += [compare.difference(name, value, got[name]) for name, value in expected.items()]
+            answers.append((expected, got))
     allowed = exporter.tolerances[job.precision]
     for one in found:
         if one.nan or one.cosine < _LEAST_COSINE or (allowed is not None and one.relative > allowed):
@@ -186,6 +194,7 @@ def _compare(exporter: Exporter, job: Job, live: Live, wanted: Wanted, made: Pat
                 f"{exporter.name}: {one.output} differs from PyTorch's by {one.maximum:.3g} ({one.relative:.3g} of its "
                 f"range, allowed {allowed or 'any'}), cosine {one.cosine:.4f}, {one.nan} NaN; nothing was written"
             )
+    _require_rows(exporter, answers)
     return Parity(stage=exporter.name, inputs=kind, tolerance=allowed or 0.0, differences=tuple(found))
 
 
@@ -194,6 +203,32 @@ def _require_outputs(exporter: Exporter, expected: Arrays, got: Arrays) -> None:
         if name not in got or got[name].shape != value.shape:
             shape = "nothing" if name not in got else f"{list(got[name].shape)}"
             raise UnsupportedModelError(f"{exporter.name} gives {shape} for {name}, which is {list(value.shape)}")
+
+
+def _require_rows(exporter: Exporter, answers: list[tuple[Arrays, Arrays]]) -> None:
+    """Refuse an output in which rows are lost that are small beside others: scores beside boxes, in one scale.
+
+    The difference of the whole output would not show it, nor its cosine.
+    """
+    import numpy as np
+
+    for name in (n for n, value in answers[0][0].items() if value.ndim > 2):
+        before, after = (np.stack([_rows(one[side][name]) for one in answers], axis=1) for side in (0, 1))
+        ranges = np.abs(before).max(axis=(1, 2))
+        apart = np.abs(before - after).max(axis=(1, 2))
+        lost = (ranges > _SMALLEST_ROW) & (apart > _LOST * ranges)
+        if lost.any():
+            raise ParityError(
+                f"{exporter.name}: {int(lost.sum())} of the {len(lost)} rows of {name} are lost: they are small beside "
+                "others, with which they share one scale; let the network give them as outputs of their own"
+            )
+
+
+def _rows(value: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+    """Return [1, C, ...] as [C, numbers of each]."""
+    import numpy as np
+
+    return np.moveaxis(value.astype(np.float64), 1, 0).reshape(value.shape[1], -1)
 
 
 def _random(live: Live, seed: int) -> Arrays:

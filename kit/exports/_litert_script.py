@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def _quantise(ask: Ask) -> None:
 
     place = ask.data["place"]
     made = quantizer.Quantizer(place)
-    made.load_quantization_recipe(recipe.static_wi8_ai8())
+    made.load_quantization_recipe([*recipe.static_wi8_ai8(), *_kept(place)])
     feeds = _Feeds(ask)
     found = made.calibrate({_SIGNATURE: feeds})
     ask.tell("quantising to INT8")
@@ -75,6 +76,18 @@ def _scales(path: str) -> dict[str, tuple[float, int]]:
     runner = Interpreter(model_path=path).get_signature_runner()
     details = {**runner.get_input_details(), **runner.get_output_details()}
     return {name: detail["quantization"] for name, detail in details.items() if detail["quantization"][0]}
+
+
+def _kept(path: str) -> list[dict[str, Any]]:
+    """Return rules that leave the outputs floats, and what joins them: boxes and scores must not share a scale."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    names = [re.escape(detail["name"]) for detail in Interpreter(model_path=path).get_output_details()]
+    wanted = [("OUTPUT", ".*"), *(("CONCATENATION", name) for name in names)]
+    return [
+        {"regex": regex, "operation": operation, "algorithm_key": "no_quantize", "op_config": {}}
+        for operation, regex in wanted
+    ]
 
 
 class _Feeds:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from cli.conftest import Kit, kit_command
 
-from kit import environments, runners
+from kit import environments, exporting, exports, runners
+from kit.errors import ParityError
 
 torch = pytest.importorskip("torch")
 __all__ = ["kit_command"]
@@ -149,9 +150,23 @@ class TestReal:
         assert not Path("Complex.mlpackage").exists()
 
 
-def test_the_environments_are_named_as_the_formats() -> None:
-    from kit import exports
+@pytest.mark.parametrize(("scales", "lost"), [((1.257, 1.257), 3), ((1.257, 1 / 255), 0)])
+def test_scores_that_share_a_scale_with_boxes_are_found_lost(scales: tuple[float, float], lost: int) -> None:
+    """Their cosine is 0.9999: what a whole output's difference says hides it."""
+    generator = np.random.default_rng(0)
+    boxes, scores = generator.random((1, 4, 50)) * 320, generator.random((1, 3, 50)) * 0.6
+    whole = np.concatenate([boxes, scores], axis=1).astype(np.float32)
+    steps = np.repeat(scales, (4, 3)).reshape(1, 7, 1)
+    coarse = (np.floor(whole / steps) * steps).astype(np.float32)
+    answers = [({"output0": whole}, {"output0": coarse})]
+    if not lost:
+        exporting._require_rows(exports.get("litert"), answers)
+        return
+    with pytest.raises(ParityError, match=f"{lost} of the 7 rows of output0 are lost: they are small beside others"):
+        exporting._require_rows(exports.get("litert"), answers)
 
+
+def test_the_environments_are_named_as_the_formats() -> None:
     assert set(exports.names()) <= set(environments.names())
     for name in exports.names():
         exporter = exports.get(name)
