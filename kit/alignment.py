@@ -24,23 +24,31 @@ _SHARE = 0.05
 def aligned(expected: Mapping[str, Array], got: Mapping[str, Array], tolerance: float) -> Arrays:
     """Return ``got`` with its rows in the order of ``expected``'s; as it is where they are not the same rows.
 
-    All outputs together are the list: [N, R, ...] each, or [R, ...] each. A row is found again where no number of it is
-    further away than ``tolerance`` of its output's range. At most 5 % of them may be missing.
+    Outputs [N, R, ...] with the same R are one list, or [R, ...] where one has no more than one dimension. A row is
+    found again where no number of it is further away than ``tolerance`` of its output's range. At most 5 % of them may
+    be missing.
     """
+    axis = 0 if any(value.ndim < 2 for value in expected.values()) else 1
+    groups: dict[int, list[str]] = {}
+    for name, value in expected.items():
+        if value.shape == got[name].shape:
+            groups.setdefault(value.shape[axis], []).append(name)
+    made = dict(got)
+    for rows, names in groups.items():
+        if 1 < rows <= _MOST_ROWS:
+            made |= _aligned({n: expected[n] for n in names}, {n: got[n] for n in names}, axis, rows, tolerance)
+    return made
+
+
+def _aligned(expected: Arrays, got: Arrays, axis: int, rows: int, tolerance: float) -> Arrays:
+    """Bring one list into order."""
     import numpy as np
 
-    for axis in (1, 0):
-        sizes = {v.shape[axis] if v.ndim > axis else None for v in (*expected.values(), *got.values())}
-        if len(sizes) == 1 and 1 < (rows := next(iter(sizes)) or 0) <= _MOST_ROWS:
-            break
-    else:
-        return dict(got)
-    shapes = {name: value.shape for name, value in got.items()}
-    lists = 1 if axis == 0 else next(iter(shapes.values()))[0]
+    lists = 1 if axis == 0 else next(iter(got.values())).shape[0]
     before, after = _table(expected, lists, rows, expected), _table(got, lists, rows, expected)
     order = np.stack([_order(a, b, tolerance) for a, b in zip(before, after, strict=True)])
     if (order < 0).mean() > _SHARE:
-        return dict(got)
+        return got
     return {name: _taken(expected[name], got[name], order, (lists, rows)) for name in got}
 
 

@@ -60,6 +60,13 @@ def test_lists_of_one_picture_have_their_rows_first() -> None:
     assert same(aligned(expected, got, 1e-4), expected)
 
 
+def test_prototypes_beside_a_list_stay_in_their_order() -> None:
+    expected = lists(4, 2, 30) | {"prototypes": np.random.default_rng(4).random((2, 6, 4, 4))}
+    order = np.random.default_rng(5).permutation(30)
+    got = {name: value[:, order] if name != "prototypes" else value for name, value in expected.items()}
+    assert same(aligned(expected, got, 1e-4), expected)
+
+
 def test_what_is_no_list_stays() -> None:
     got: Arrays = {"maps": np.zeros((1, 2000, 4)), "scores": np.zeros((1, 7))}
     assert same(aligned({"maps": np.ones((1, 2000, 4)), "scores": np.ones((1, 7))}, got, 1e-4), got)
