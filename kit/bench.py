@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kit import accuracy, artifacts, runners
-from kit.accuracy import Answers, Budget, Validation, Verdict, answers, own
+from kit import artifacts, runners
 from kit.cache import Key
 from kit.latency import Beside, beside
 from kit.pictures import Pictures
@@ -21,6 +21,9 @@ from kit.runners.interface import Running
 from kit.runtimes.interface import Runtime
 from kit.stages import Stages
 from kit.types import Artifact, Graphs, Model, Spec, Target
+
+if TYPE_CHECKING:
+    from kit.accuracy import Answers, Budget, Validation, Verdict
 
 _TIMED_S = 2.0
 """How long models are timed beside each other, for each batch."""
@@ -59,6 +62,8 @@ class Bench:
     @property
     def budget(self) -> Budget:
         """The spec's, in fractions."""
+        from kit.accuracy import Budget
+
         return Budget(drop=self.spec.max_drop / 100, class_drop=self.spec.max_class_drop / 100)
 
     @property
@@ -111,11 +116,17 @@ class Bench:
 
     def require_proof(self, trained: Model) -> None:
         """Refuse a validation set on which nothing can be proved. Raises ``ValidationSetError``, ``AccuracyError``."""
+        from kit import accuracy
+        from kit.accuracy import own
+
         metric = own.load(self.spec.metric) if self.spec.metric is not None else None
         accuracy.require_proof(self._answers(trained), self.validation, metric)
 
     def verdict(self, before: Model, after: Model) -> Verdict:
         """Hold a model's answers to the validation set against those of a better one."""
+        from kit import accuracy
+        from kit.accuracy import own
+
         metric = own.load(self.spec.metric) if self.spec.metric is not None else None
         return accuracy.judge(
             self._answers(before), self._answers(after), self.validation, self.budget, metric=metric
@@ -150,6 +161,9 @@ class Bench:
 
     def _answers(self, model: Model) -> Answers:
         """Return what a model answers to the validation set, at the lowest threshold."""
+        from kit import accuracy
+        from kit.accuracy import answers
+
         meaning, runner, validation = self.graphs.meaning, runners.get(self.place.runner), self.validation
 
         def work(folder: Path) -> _Kept:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kit import __version__, appraisal, precision, runtimes, sources, targets
+from kit import __version__, precision, runtimes, sources, targets
 from kit.cache import tool_version
 from kit.lowering import Lowering
-from kit.manifest import Manifest, Origin, TargetRecord
+from kit.manifest import AccuracyRecord, Manifest, Origin, TargetRecord
 from kit.types import Artifact, Graphs, Spec, Target, Verification
 
 GRAPH_TOOLS = ("onnx", "onnxruntime")
@@ -53,5 +53,14 @@ def _record(target: Target, made: Lowering, file: Artifact) -> TargetRecord:
         precision=made.chosen.precision,
         facts=targets.used_facts(target, file.backend),
         verification=Verification(target="", level="none", server=None),
-        accuracy=appraisal.record(made),
+        accuracy=_accuracy(made),
     )
+
+
+def _accuracy(made: Lowering) -> AccuracyRecord | None:
+    """Return what was judged; None where nothing was tried, which is all that most runs do."""
+    if made.chosen.verdict is None:
+        return None
+    from kit import appraisal
+
+    return appraisal.record(made)

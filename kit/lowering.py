@@ -10,12 +10,11 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kit import fallback, labels, precision
 from kit import pictures as material
-from kit.accuracy import Verdict, own
 from kit.bench import Bench
-from kit.blame.sensitivity import Probe, Some
 from kit.errors import AccuracyError, QuantizationError, UnsupportedModelError
 from kit.fallback import Found, Limits, Step
 from kit.latency import Beside
@@ -23,6 +22,9 @@ from kit.pictures import Pictures
 from kit.precision.interface import TRAINED_BITS, Lowered, Precision
 from kit.stages import Stages
 from kit.types import Artifact, Graphs, Model, Spec
+
+if TYPE_CHECKING:
+    from kit.accuracy import Verdict
 
 FASTER = 0.9
 """A model is worth what it loses where it takes at most this share of the time, and is no larger ..."""
@@ -162,6 +164,8 @@ def _bytes(artifact: Artifact) -> int:
 
 def _search(bench: Bench, level: Precision, trained: Model) -> Found:
     """Look for the layers that must stay as they were trained."""
+    from kit.blame.sensitivity import Probe, Some
+
     assert bench.pictures is not None
     timed = not bench.place.lacks
     few = Some(pictures=bench.pictures.calibration or bench.pictures.validation, most=_FEW)
@@ -217,6 +221,8 @@ def require(spec: Spec, wanted: Iterable[str]) -> None:
         if levels := _lower([word]):
             material.require(spec, word, calibrated=any(level.calibrated for level in levels))
     if spec.metric is not None:
+        from kit.accuracy import own
+
         own.load(spec.metric)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kit import accuracy, calibration
-from kit.accuracy.validation import Validation
-from kit.calibration import CalibrationSet
 from kit.errors import CalibrationError, UsageError
 from kit.types import Interpretation, Picture, Spec
+
+if TYPE_CHECKING:
+    from kit.accuracy.validation import Validation
+    from kit.calibration import CalibrationSet
 
 _JUDGED_SHARE, _MOST_JUDGED = 0.25, 300
 """Of a calibration source without a validation set beside it: so many are judged on instead."""
@@ -49,6 +51,8 @@ def require(spec: Spec, wanted: str, *, calibrated: bool) -> None:
             f"--precision {wanted} is judged on real pictures: give --validation (with labels, so that its "
             "accuracy is known) or --calibration (then its agreement with FP32 is)"
         )
+    from kit import calibration
+
     if spec.calibration is not None and spec.validation is None and not calibration.divisible(spec.calibration):
         raise UsageError(
             f"--calibration {spec.calibration} is to be calibrated on as a whole; to judge the result on, give "
@@ -61,6 +65,8 @@ def gather(spec: Spec, meaning: Interpretation, labels: Sequence[str]) -> Pictur
 
     Raises ``CalibrationError``, ``ValidationSetError`` and ``InputsError``.
     """
+    from kit import accuracy
+
     if spec.calibration is None:
         assert spec.validation is not None
         return Pictures(validation=accuracy.read(spec.validation, meaning, labels))
@@ -71,6 +77,8 @@ def gather(spec: Spec, meaning: Interpretation, labels: Sequence[str]) -> Pictur
 
 
 def _beside(spec: Spec, source: Path, validation: Validation, apart: Sequence[Picture]) -> Pictures:
+    from kit import calibration
+
     chosen = calibration.choose(source, spec.calibration_count, apart)
     notes = (*chosen.warnings, *validation.notes)
     return Pictures(validation=validation, calibration=chosen, source=str(source), notes=notes)
@@ -78,6 +86,8 @@ def _beside(spec: Spec, source: Path, validation: Validation, apart: Sequence[Pi
 
 def _divided(spec: Spec, source: Path, meaning: Interpretation, labels: Sequence[str]) -> Pictures:
     """Judge on a part of the calibration source, which is then not calibrated on."""
+    from kit import accuracy, calibration
+
     whole = accuracy.read(source, meaning, labels)
     count = min(_MOST_JUDGED, int(len(whole) * _JUDGED_SHARE))
     if len(whole) - count < calibration.LEAST or not count:

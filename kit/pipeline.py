@@ -6,12 +6,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kit import (
-    accuracy,
-    appraisal,
     artifacts,
-    calibration,
     contract,
     drafting,
     inputs,
@@ -33,7 +31,6 @@ from kit import (
     workspace,
 )
 from kit.bench import Bench
-from kit.building import reading
 from kit.cache import Cache, Key
 from kit.errors import UsageError
 from kit.inputs import Recipe
@@ -41,14 +38,15 @@ from kit.lowering import Lowering
 from kit.manifest import Manifest
 from kit.pictures import Pictures
 from kit.progress import Progress, Silent
-from kit.quality import writing
-from kit.quality.values import Quality
 from kit.repository import Content, Published
 from kit.sources.interface import Loaded
 from kit.stages import Stages
 from kit.standby import Standby
 from kit.types import Artifact, Entry, Graphs, Interpretation, Model, Parity, Spec, Target, Verification
 from kit.verify import Candidate, Verifier
+
+if TYPE_CHECKING:
+    from kit.quality.values import Quality
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +147,8 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
     if spec.labels is not None:
         labels.read(spec.labels)
     if spec.metric is not None:
+        from kit import accuracy
+
         accuracy.own_metric(spec.metric)
     source = sources.resolve(spec.source)
     if options.input_shape is not None and not source.needs_shape:
@@ -168,8 +168,14 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
             options.output, spec.name, alongside=options.alongside, discard_edits=options.discard_edits
         ),
         stages=Stages(cache=cache, progress=progress),
-        images=calibration.images(pictures) if pictures else (),
+        images=_images(pictures) if pictures else (),
     )
+
+
+def _images(source: Path) -> tuple[Path, ...]:
+    from kit import calibration
+
+    return calibration.images(source)
 
 
 def _load(plan: _Plan, scratch: Path, standby: Standby) -> Loaded:
@@ -225,6 +231,9 @@ def _lower(plan: _Plan, graphs: Graphs, folder: Path) -> tuple[Mapping[str, Lowe
     for bench in (_bench(plan, graphs, pictures, target) for target in plan.targets):
         made[bench.target.name] = lowering.choose(bench, wanted[bench.target.name])
     if pictures is not None:
+        from kit import appraisal
+        from kit.quality import writing
+
         quality = appraisal.quality(spec, graphs.meaning.task, pictures, made, wanted)
         written = writing.write(quality, plan.options.output, folder)
         page = None if written is None else written.html
@@ -244,6 +253,8 @@ def _bench(plan: _Plan, graphs: Graphs, pictures: Pictures | None, target: Targe
 def _check(plan: _Plan, graphs: Graphs, target: Target, made: Lowering) -> None:
     """Hold what was made for a target to what is known without a server of its kind."""
     if made.artifact.engine is not None:
+        from kit.building import reading
+
         reading.require(made.artifact, plan.stages)
     runtime = runtimes.choose(target, plan.spec.runtime)
     artifacts.check(made.artifact, made.model, graphs, target, runtime, plan.images, plan.stages)
