@@ -16,8 +16,8 @@ KIT = Path(__file__).parents[1] / "kit"
 
 LAYERS = (
     ("kit.errors", "kit.types"),
-    ("kit.alignment", "kit.axis", "kit.disk", "kit.document", "kit.labels", "kit.latency", "kit.machine", "kit.modules",
-     "kit.paths", "kit.progress", "kit.quiet", "kit.signals", "kit.templating"),
+    ("kit.alignment", "kit.axis", "kit.disk", "kit.document", "kit.labels", "kit.latency", "kit.machine",
+     "kit.modules", "kit.paths", "kit.progress", "kit.quiet", "kit.signals", "kit.templating"),
     ("kit.environments",),
     ("kit.anatomy", "kit.cache", "kit.dialect", "kit.external", "kit.flops", "kit.graph", "kit.inputs",
      "kit.quality"),
@@ -26,7 +26,7 @@ LAYERS = (
     ("kit.engines", "kit.exports", "kit.nearness", "kit.precision", "kit.runtimes", "kit.sources", "kit.targets",
      "kit.tasks"),
     ("kit.runners", "kit.server", "kit.stream"),
-    ("kit.accuracy",),
+    ("kit.accuracy", "kit.load"),
     ("kit.batching", "kit.built", "kit.compare", "kit.config", "kit.contract", "kit.lacking", "kit.manifest",
      "kit.normalization", "kit.pictures", "kit.render", "kit.simplify", "kit.spec", "kit.stages", "kit.standby"),
     ("kit.appraisal", "kit.artifacts", "kit.bench", "kit.blame", "kit.contents", "kit.drafting", "kit.evaluation",
@@ -43,10 +43,10 @@ LAYERS = (
 AXES = (
     "kit.sources", "kit.heads", "kit.tasks", "kit.precision", "kit.runners", "kit.runtimes", "kit.stream.decode",
     "kit.stream.sinks", "kit.stream.sources", "kit.stream.wire", "kit.accuracy.layouts", "kit.accuracy.metrics",
-    "kit.engines.builders", "kit.exports",
+    "kit.engines.builders", "kit.exports", "kit.load.arrivals", "kit.load.protocols",
 )  # fmt: skip
 HEAVY = ("torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "openvino", "cv2", "PIL", "grpc", "tritonclient",
-         "google.protobuf", "numpy", "jinja2", "locust", "av", "gi", "yaml", "prometheus_client",
+         "google.protobuf", "numpy", "jinja2", "locust", "gevent", "av", "gi", "yaml", "prometheus_client",
          "pycocotools")  # fmt: skip
 """What takes long to import, or is not there on a bare install."""
 
@@ -56,6 +56,10 @@ NUMERIC = (
     "kit.accuracy.metrics._precision", "kit.calibration.coverage", "kit.calibration.features",
     "kit.calibration.likeness", "kit.precision._answers", "kit.precision._histogram",
 )  # fmt: skip
+
+
+PATCHED = ("kit.load.locustfile", "kit.load.users")
+"""What only locust imports, in a process of its own: gevent has changed Python there."""
 
 
 def module_name(file: Path) -> str:
@@ -220,10 +224,12 @@ def test_importing_the_whole_path_imports_no_heavy_library(module: str) -> None:
 
 def test_importing_any_module_is_light() -> None:
     """All but those whose whole work is numpy's, which others import in their functions."""
-    light = sorted(set(FILES) - {"kit.__main__", *NUMERIC})
+    light = sorted(set(FILES) - {"kit.__main__", *NUMERIC, *PATCHED})
     assert loaded_by("import importlib", f"[importlib.import_module(m) for m in {light!r}]") & set(HEAVY) == set()
     at_the_top = {importer for importer, targets in edges(everywhere=False).items() if targets & set(NUMERIC)}
     assert at_the_top <= set(NUMERIC)
+    everywhere = {importer for importer, targets in edges(everywhere=True).items() if targets & set(PATCHED)}
+    assert everywhere <= set(PATCHED)
 
 
 def test_a_refused_command_line_imports_no_heavy_library() -> None:

@@ -8,6 +8,7 @@
     │   ├── InvalidModelNameError   23
     │   ├── UnknownHeadError        24
     │   ├── InvalidSpecError        25  a spec file with everything that is wrong in it
+    │   ├── LoadError               90  a load test that cannot be made as asked
     │   ├── ValidationSetError      27  labelled pictures that do not fit each other or the model
     │   └── MetricError             28  the user's own metric failed or gave no number
     ├── SourceError                     the model that was given
@@ -47,6 +48,7 @@
     │   ├── UnknownModelError       55  the server has no model of this name
     │   ├── ModelContractError      56  a model that frames cannot be sent to as asked
     │   ├── NoAnswerError           57  frames were there, and not one had an answer
+    │   ├── NotReadyError            3  a load test found no server to measure, or one that is not ready
     │   └── EngineMismatchError     58  no TensorRT engine is there, or one of another model, release or GPU
     ├── CameraError                     where frames come from
     │   ├── CameraUriError          80  no source reads what was given, or an option is wrong

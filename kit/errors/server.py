@@ -61,3 +61,9 @@ class EngineMismatchError(ServerError):
     """An engine is not there, or was built from, by or for something else than what is to serve it."""
 
     exit_code = 58
+
+
+class NotReadyError(ServerError):
+    """A load test found no server, or one that is not ready: nothing can be measured."""
+
+    exit_code = 3

@@ -58,3 +58,9 @@ class MetricError(UsageError):
     """The user's own metric cannot be imported, raised, or returned no number."""
 
     exit_code = 28
+
+
+class LoadError(UsageError):
+    """A load test cannot be made as asked: a shape, a worker, or a generator that could not start."""
+
+    exit_code = 90

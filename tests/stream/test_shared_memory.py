@@ -10,7 +10,7 @@ import pytest
 from fake_server import FakeServer, running
 from outcomes import Outcome
 
-from kit.stream.wire import shm
+from kit.stream import memory
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,12 +18,12 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of our own, for what is not about the real one."""
-    monkeypatch.setattr(shm, "FOLDER", tmp_path)
+    monkeypatch.setattr(memory, "FOLDER", tmp_path)
     return tmp_path
 
 
 def test_slots_are_apart_and_begin_at_pages(folder: Path) -> None:
-    ring = shm.create(5000, 3)
+    ring = memory.create(5000, 3)
     assert (ring.slot_bytes, ring.byte_size) == (8192, 3 * 8192)
     for index in range(3):
         ring.slot(index, 5000)[:] = bytes([index + 1]) * 5000
@@ -38,7 +38,7 @@ def test_slots_are_apart_and_begin_at_pages(folder: Path) -> None:
 
 
 def test_memory_outlives_its_name() -> None:
-    ring = shm.create(10, 1)
+    ring = memory.create(10, 1)
     slot = ring.slot(0, 10)
     ring.remove()
     slot[:] = b"0123456789"
@@ -46,15 +46,16 @@ def test_memory_outlives_its_name() -> None:
 
 
 def test_what_is_used_is_not_swept(folder: Path) -> None:
-    ring = shm.create(10, 1)
-    assert shm.sweep() == ()
+    ring = memory.create(10, 1)
+    assert memory.sweep() == ()
     ring.remove()
 
 
 def test_what_a_killed_client_left_is_swept(folder: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from kit.stream.wire import shm\n"
-        "shm.FOLDER = Path(sys.argv[1]); ring = shm.create(10, 1); print(ring.path.name, flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from kit.stream import memory\n"
+        "memory.FOLDER = Path(sys.argv[1]); ring = memory.create(10, 1)\n"
+        "print(ring.path.name, flush=True); time.sleep(60)"
     )
     client = subprocess.Popen([sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     with client:
@@ -62,23 +63,23 @@ def test_what_a_killed_client_left_is_swept(folder: Path) -> None:
         name = client.stdout.readline().strip()
         other = folder / "somebody-elses"
         other.write_text("stays")
-        assert shm.sweep() == ()
+        assert memory.sweep() == ()
         client.send_signal(signal.SIGKILL)
         client.wait()
-        assert shm.sweep() == (name,)
+        assert memory.sweep() == (name,)
     assert [p.name for p in folder.iterdir()] == ["somebody-elses"]
 
 
 def test_a_file_of_this_moment_is_left_to_its_owner(folder: Path) -> None:
-    fresh = folder / f"{shm.PREFIX}1-aa"
+    fresh = folder / f"{memory.PREFIX}1-aa"
     fresh.touch()
-    assert shm.sweep() == ()
+    assert memory.sweep() == ()
     os.utime(fresh, (time.time() - 5, time.time() - 5))
-    assert shm.sweep() == (fresh.name,)
+    assert memory.sweep() == (fresh.name,)
 
 
 def test_without_a_folder_frames_travel_in_the_requests(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shm, "FOLDER", folder / "missing")
+    monkeypatch.setattr(memory, "FOLDER", folder / "missing")
     outcome = Outcome()
     with running(FakeServer(extensions=("system_shared_memory",))) as fake, outcome.dispatcher(fake.url) as dispatcher:
         assert dispatcher.wait_until_ready(5)
@@ -92,16 +93,16 @@ sys.path[:0] = [{tests!r}]
 from fake_server import FakeServer, running, wait_for
 from outcomes import Outcome, frame
 import numpy as np
-from kit.stream.wire import shm
+from kit.stream import memory
 from pathlib import Path
-shm.FOLDER = Path(sys.argv[1])
+memory.FOLDER = Path(sys.argv[1])
 outcome = Outcome()
 with running(FakeServer(extensions=("system_shared_memory",))) as fake:
     with outcome.dispatcher(fake.url, overall=400) as dispatcher:
         dispatcher.submit(frame(number=7))
         assert wait_for(lambda: outcome.results)
 print(outcome.texts())
-print(sorted(p.name for p in shm.FOLDER.iterdir()), outcome.results[0].wire)
+print(sorted(p.name for p in memory.FOLDER.iterdir()), outcome.results[0].wire)
 """
 
 

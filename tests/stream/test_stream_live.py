@@ -22,9 +22,9 @@ from PIL import Image
 from kit.server import embedded
 from kit.server.embedded import EmbeddedServer
 from kit.server.interface import ServerOptions
+from kit.stream import memory
 from kit.stream.requests import Dispatcher
 from kit.stream.results import Cause, Change, Detections
-from kit.stream.wire import shm
 
 pytestmark = pytest.mark.live
 
@@ -248,4 +248,4 @@ def test_a_mistyped_model_is_answered_with_those_that_are_there(server: Server) 
 
 
 def test_nothing_is_left_in_shared_memory() -> None:
-    assert [p.name for p in shm.FOLDER.glob(f"{shm.PREFIX}{os.getpid()}-*")] == []
+    assert [p.name for p in memory.FOLDER.glob(f"{memory.PREFIX}{os.getpid()}-*")] == []

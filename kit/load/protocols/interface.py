@@ -1,0 +1,71 @@
+"""What a protocol knows: to ask a server what it has and has counted, and to send requests that were made before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from kit.load.requests import Feed
+from kit.load.values import ModelShare
+from kit.types import Signature
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchCount:
+    """How often a batch of one size was computed, and how long that took in all."""
+
+    executions: int
+    compute_ns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """What a server has counted of a model since it was loaded; its own words of ``ModelStatistics``.
+
+    Source: https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_statistics.md
+    """
+
+    requests: int
+    failed: int
+    inferences: int
+    executions: int
+    request_ns: int
+    queue_ns: int
+    input_ns: int
+    infer_ns: int
+    output_ns: int
+    batches: dict[int, BatchCount] = field(default_factory=dict)
+
+
+class Connection(Protocol):
+    """A way to one server. Raises ``kit.stream.failures.CallFailedError`` where a call fails; threads may share it."""
+
+    def signature(self, share: ModelShare, timeout_s: float) -> Signature:
+        """Return what a model takes and gives, by its metadata."""
+
+    def models(self, timeout_s: float) -> tuple[str, ...]:
+        """Return the names of the models that are ready."""
+
+    def counted(self, share: ModelShare, timeout_s: float) -> Counted:
+        """Return the server's statistics of a model."""
+
+    def requests(self, share: ModelShare, feeds: Sequence[Feed], timeout_s: float) -> Sequence[object]:
+        """Encode inputs; what is returned can be sent any number of times, at the same time too."""
+
+    def send(self, request: object, timeout_s: float) -> None:
+        """Send what ``requests`` made and wait for the whole answer."""
+
+    def close(self) -> None:
+        """Give back what this machine and the server hold."""
+
+
+@runtime_checkable
+class Wire(Protocol):
+    """A protocol. ``title`` is for people, ``port`` the usual one."""
+
+    name: str
+    title: str
+
+    def connect(self, url: str) -> Connection:
+        """Return a connection; nothing is sent yet. Raises ``UsageError`` where ``url`` is no address."""
