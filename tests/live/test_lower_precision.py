@@ -53,11 +53,12 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def small_classifier(path: Path) -> Path:
     """Write a network so small that Q/DQ takes more bytes than it saves."""
-    first, second, last = np.zeros((24, 3, 1, 1)), np.zeros((24, 24, 1, 1)), np.zeros((24, 3))
+    learned = np.random.default_rng(1)  # plain ones and zeros would be taken for arithmetic
+    first, second, last = (learned.normal(0, 0.02, shape) for shape in ((24, 3, 1, 1), (24, 24, 1, 1), (24, 3)))
     for index in range(24):
-        first[index, index % 3] = 2
-        second[index, index] = 1
-        last[index, index % 3] = 1
+        first[index, index % 3] += 2
+        second[index, index] += 1
+        last[index, index % 3] += 1
     weights = {"first.weight": first, "second.weight": second, "last.weight": last}
     nodes = [
         onnx.helper.make_node("Conv", ["images", "first.weight"], ["seen"]),
@@ -158,8 +159,8 @@ def test_auto_falls_back_to_what_holds_and_says_why(
         (["--precision", "auto", "--validation", "."], 2, "takes its ranges from real pictures"),
         (["--precision", "fp16"], 2, "is judged on real pictures: give --validation"),
         (["--precision", "fp16", "--validation", ".", "--contract", "native"], 2, "leave one of the two out"),
-        (["--precision", "int8", "--calibration", "nowhere"], 16, "nowhere is no folder"),
-        (["--metric", "no.such:thing"], 28, "no.such:thing cannot be imported"),
+        (["--precision", "int8", "--calibration", "nowhere"], 26, "nowhere cannot be read"),
+        (["--metric", "no.such:thing"], 28, "metric no.such:thing: no module no here"),
         (["--runtime", "openvin"], 2, 'did you mean "openvino"?'),
     ],
 )
