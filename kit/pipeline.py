@@ -190,7 +190,7 @@ def _load(plan: _Plan, scratch: Path, standby: Standby) -> Loaded:
 
 def _expect_questions(plan: _Plan, standby: Standby) -> None:
     if plan.options.verify != "none":
-        standby.begin()
+        standby.begin(idle=sources.resolve(plan.spec.source).elsewhere)
 
 
 def _convert(plan: _Plan, loaded: Loaded) -> Graphs:

@@ -48,14 +48,16 @@ class Standby:
         if self._server is not None:
             self._server.kill()
 
-    def begin(self) -> None:
+    def begin(self, *, idle: bool) -> None:
         """Start the server in the background, if that needs no download and it can run here.
 
-        Then import what the stages after the source need: an export in another process, and native code, leave room.
+        Where this process is ``idle`` meanwhile, import what its next stages need: where it is not, two threads that
+        import take longer than one.
         """
         if self._begun is None:
             self._begun = self._side.submit(self._start_if_that_is_quick)
-            self._side.submit(_import_ahead)
+            if idle:
+                self._side.submit(_import_ahead)
 
     def take(self) -> RunningServer:
         """Return the server, started now if need be. Raises a ``ServerError``."""

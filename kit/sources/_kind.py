@@ -22,6 +22,7 @@ class _OfItsKind:
     """Tells its own by what ``_kinds`` makes of it; its ``name`` is the word for it there."""
 
     name: str
+    elsewhere = False
 
     def claims(self, source: str) -> bool:
         """Tell whether the source is of this kind."""

@@ -57,13 +57,15 @@ class Torch(Protocol):
 class Source(Protocol):
     """A kind of source. ``tools`` are the distributions whose versions its result depends on.
 
-    ``needs_shape`` tells whether the user may say what the model takes, ``takes_weights`` whether weights may be given.
+    ``needs_shape`` tells whether the user may say what the model takes, ``takes_weights`` whether weights may be given;
+    ``elsewhere`` whether another process does the work of ``load``.
     """
 
     name: str
     tools: tuple[str, ...]
     needs_shape: bool
     takes_weights: bool
+    elsewhere: bool
 
     def origin(self, source: str) -> str:
         """Return what the manifest says of the place; no path of this machine is in it."""

@@ -39,6 +39,7 @@ class Ultralytics(File):
     name = "ultralytics"
     tools = ("onnx", "onnxruntime")
     needs_shape = True
+    elsewhere = True
 
     def fingerprint(self, source: str) -> str:
         """Return a digest of the file (or a YAML's name) and of the versions that export it.
