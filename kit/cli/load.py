@@ -74,6 +74,8 @@ def command(*, as_json: bool, quiet: bool, report: Path | None, worker: str | No
     board = _load_lines.Board(asked.plan, shown=not (quiet or as_json))
     from kit.stream import stopping
 
+    if asked.hosts.web_port is not None and not quiet:
+        click.echo(f"locust at http://localhost:{asked.hosts.web_port}: start there; Ctrl-C ends and reports", err=True)
     with stopping.by_signals() as stop, board:
         outcome = load.run(
             asked.plan, hosts=asked.hosts, knee=asked.limits if asked.knee else None, stop=stop, tell=board.tell
@@ -99,7 +101,7 @@ def _conclude(
         written = writing.write(found, report)
         if not (quiet or as_json):
             click.echo(f"report: {written}")
-    if stop.is_set():
+    if outcome.end is load.End.INTERRUPTED:
         sys.stderr.write("kit: interrupted; the figures are those of the time before\n")
         return _INTERRUPTED
     return load.EXIT_CODES[verdict.state]

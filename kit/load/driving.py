@@ -33,6 +33,7 @@ _PAUSE_S = 0.05
 
 Seen: TypeAlias = "Callable[[ModelShare, float, Failure | None], None]"
 """Is told of each request that has ended: the model, the response time in seconds, and why it failed."""
+UNSEEN: Seen = lambda *_: None  # noqa: E731 (a name for nothing)
 
 
 @dataclass(kw_only=True)
@@ -56,7 +57,7 @@ class Driver:
     plan: Plan
     connection: Connection
     loaded: tuple[Loaded, ...]
-    seen: Seen = lambda *_: None
+    seen: Seen = UNSEEN
     stopping: bool = False
     _random: random.Random = field(default_factory=random.Random)
 
@@ -129,7 +130,7 @@ class Driver:
             gevent.sleep(_PAUSE_S)
 
 
-def opened(plan: Plan, seen: Seen = lambda *_: None) -> Driver:
+def opened(plan: Plan, seen: Seen = UNSEEN) -> Driver:
     """Connect, make all requests and send one of each model, which waits until the server has warmed up.
 
     Raises ``CallFailedError`` where the server or a model is not there, and ``KitError`` where what it says does not

@@ -21,6 +21,7 @@ from kit.load import agreed
 from kit.load.values import Message, Plan
 
 _PATIENCE_S = 10.0
+_FAREWELL_S = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ def running(plan: Plan, hosts: Hosts) -> Iterator[Generator]:
         try:
             yield generator
         finally:
-            _end(process)
+            _end(process, farewell_s=_FAREWELL_S if hosts.master else 0.0)
             reader.join(_PATIENCE_S)
 
 
@@ -163,8 +164,15 @@ def _read(pipe: IO[bytes], messages: queue.Queue[Message | None]) -> None:
     messages.put(None)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the whole session, locust's own processes too, at once: all was told, or nobody waits for it any more."""
+def _end(process: subprocess.Popen[bytes], farewell_s: float) -> None:
+    """End the whole session, locust's own processes too: all was told, or nobody waits for it any more.
+
+    A master has a moment to send its workers home, which are on other machines.
+    """
+    if farewell_s:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(farewell_s)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

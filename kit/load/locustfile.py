@@ -11,6 +11,7 @@ from kit.load.users import TritonUser  # the first import: it prepares grpc for 
 # isort: split
 
 import os
+import signal
 import sys
 import time
 from typing import Any
@@ -84,6 +85,8 @@ def _prepare(environment: Any, **_: Any) -> None:
     if not isinstance(runner, WorkerRunner):
         _part.plan = msgspec.json.decode(os.environ[PLAN], type=Plan)
         runner.register_message(COUNTS, _counts_came)
+        # locust's own handler comes only when the users of a headless run have ended.
+        gevent.signal_handler(signal.SIGTERM, _leave, environment)
     if not isinstance(runner, MasterRunner):
         runner.register_message(PLANNED, _plan_came)
         runner.register_message(ENDING, _end_came, concurrent=True)
@@ -133,7 +136,7 @@ def _open(environment: Any) -> None:
         )  # fmt: skip
 
     try:
-        _part.driver = driving.opened(plan, seen)
+        _part.driver = driving.opened(plan, seen if plan.pages else driving.UNSEEN)
     except Exception as error:  # noqa: BLE001 (locust would log it, and go on without users)
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.stderr.flush()
@@ -183,6 +186,13 @@ def _quitting(environment: Any, **_: Any) -> None:
     end_s = time.monotonic() + _LAST_WORDS_S
     while _part.ended < plan.generators and time.monotonic() < end_s:
         gevent.sleep(0.05)
+
+
+def _leave(environment: Any) -> None:
+    """End as asked by ``kit load``: all is told first, and workers are sent home."""
+    _quitting(environment)
+    environment.runner.quit()
+    os._exit(0)
 
 
 _ = TritonUser  # it was imported for what its module prepares

@@ -99,6 +99,7 @@ def plan(said: Said) -> Asked:
         in_flight=said.in_flight,
         late_ms=quantities.milliseconds(said.late),
         generators=hosts.generators,
+        pages=said.web is not None,
     )
     return Asked(plan=made, limits=_limits(said), hosts=hosts, knee=said.knee)
 

@@ -109,6 +109,8 @@ def _listen(
         tell(collected)
         if collected.all_ended and hosts.web_port is None:
             return End.PLANNED
+        if stop.is_set() and hosts.web_port is not None and collected.all_ended:
+            return End.PLANNED
         if stop.is_set():
             return _stopped(generator, collected, End.INTERRUPTED)
         if collected.lost_s > _LOST_S:

@@ -49,7 +49,7 @@ class Verdict:
 def judge(outcome: Outcome, limits: Limits, *, steps: bool = False) -> Verdict:
     """Judge a load as a whole; with ``steps`` each step of it, where the largest that holds is what counts."""
     knee = find_knee(outcome, limits) if steps else None
-    notes = tuple(_notes(outcome))
+    notes = tuple(_notes(outcome, knee, steps=steps))
     if reasons := tuple(_not_measurable(outcome, steps=steps)):
         return Verdict(state=State.NOT_MEASURABLE, reasons=reasons, notes=notes, knee=knee)
     reasons = _of_knee(outcome, limits, knee) if steps else tuple(broken(outcome.total, limits))
@@ -115,9 +115,11 @@ def _not_measurable(outcome: Outcome, *, steps: bool) -> Iterator[str]:
         )
 
 
-def _notes(outcome: Outcome) -> Iterator[str]:
+def _notes(outcome: Outcome, knee: PhaseFigures | None, *, steps: bool) -> Iterator[str]:
     if outcome.end is End.INTERRUPTED:
         yield f"interrupted after {outcome.seconds:.0f} s of {outcome.plan.profile.seconds:g} s"
+    if steps and outcome.end is End.PLANNED and knee is not None and knee.number == len(outcome.phases) - 1:
+        yield "the last step holds too: the knee is above it"
     if outcome.end is End.KNEE:
         yield "the steps above were left out: this one was too much already"
     found = outcome.stability
