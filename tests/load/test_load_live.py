@@ -163,7 +163,7 @@ def test_no_server_is_not_measurable() -> None:
     assert "no server answers at localhost:1" in done.stderr
 
 
-def test_a_full_disk_still_shows_the_figures(server: EmbeddedServer) -> None:
+def test_a_report_that_cannot_be_written_still_shows_the_figures(server: EmbeddedServer) -> None:
     words = ("--model", "digits", "--users", "1", "--duration", "1s", "--url", server.grpc_url, *PATIENT)
     done = load(*words, "--report", "/dev/full/report")
     assert "digits" in done.stdout
