@@ -109,6 +109,7 @@ def be_worker(address: str, port: int) -> int:
     generating.require()
     host, _, told = address.rpartition(":") if address.rpartition(":")[2].isdigit() else (address, "", "")
     words = generating.worker(host, int(told or port))
+    os.chdir(generating.NEUTRAL)
     os.execve(words[0], words, generating.environment())  # noqa: S606 (no shell is meant)
 
 
