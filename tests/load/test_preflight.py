@@ -36,7 +36,12 @@ def test_one_request_of_each_model_is_sent_with_values_that_fit() -> None:
 @pytest.mark.parametrize(
     ("code", "words", "kind", "said"),
     [
-        ("INVALID_ARGUMENT", "unexpected shape", ModelContractError, 'refused a request: "unexpected shape"; give'),
+        (
+            "INVALID_ARGUMENT",
+            "unexpected shape",
+            ModelContractError,
+            'refused a request: "unexpected shape"; say the sizes',
+        ),
         (
             "UNAVAILABLE",
             "model is not ready",
