@@ -66,11 +66,13 @@ def command(*, as_json: bool, quiet: bool, report: Path | None, worker: str | No
     Exit code 0: held, 1: not held, 3: not measurable (no server, nothing answered, or the generator was too slow).
     """  # noqa: D301 (click takes the backspace itself as "do not wrap")
     from kit import load
-    from kit.load import planning
+    from kit.load import beside, planning
 
     if worker is not None:
         return planning.be_worker(worker, given["master_port"])
     asked = planning.plan(planning.Said(**given))
+    if peer:
+        beside.require(asked.plan)
     board = _load_lines.Board(asked.plan, shown=not (quiet or as_json))
     from kit.stream import stopping
 

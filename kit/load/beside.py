@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import LoadError
+from kit.load import arrivals, protocols
 from kit.load.values import Plan
 
 PROGRAM = "perf_analyzer"
@@ -44,11 +45,7 @@ def perf_analyzer(plan: Plan) -> Compared:
 
     Raises ``LoadError`` where the program does not run here, or the load is one that it cannot make.
     """
-    program = shutil.which(PROGRAM)
-    if program is None:
-        raise LoadError(
-            f"{PROGRAM} is not on the PATH; take the one of Triton's SDK container, or leave out --perf-analyzer"
-        )
+    program = require(plan)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "out.csv"
         command = (program, *arguments(plan), "-f", str(file))
@@ -62,14 +59,25 @@ def perf_analyzer(plan: Plan) -> Compared:
         return read(file, command)
 
 
+def require(plan: Plan) -> str:
+    """Return where the program is. Raises ``LoadError`` where there is none, or it cannot make this load."""
+    program = shutil.which(PROGRAM)
+    if program is None:
+        raise LoadError(
+            f"{PROGRAM} is not on the PATH; take the one of Triton's SDK container, or leave out --perf-analyzer"
+        )
+    arguments(plan)
+    return program
+
+
 def arguments(plan: Plan) -> tuple[str, ...]:
     """Return perf_analyzer's options for a plan. Raises ``LoadError`` where it has none that mean the same."""
-    if len(plan.models) > 1 or len(plan.profile.phases) > 1 or plan.arrivals == "cameras":
+    of_cameras = plan.arrivals is not None and arrivals.get(plan.arrivals).of_cameras
+    if len(plan.models) > 1 or len(plan.profile.phases) > 1 or of_cameras:
         raise LoadError(f"{PROGRAM} sends to one model at one rate; give one --model, and --rate R or --users N")
     share, load = plan.models[0], plan.profile.phases[0].first
-    words = ["-m", share.name, "-u", plan.url, "-i", "http" if plan.protocol == "http" else "grpc", "--async",
+    words = ["-m", share.name, "-u", plan.url, *protocols.get(plan.protocol).options, "--async",
              "-b", str(share.batch), "--percentile", "99"]  # fmt: skip
-    words += ["--shared-memory", "system"] if plan.protocol == "shm" else []
     if plan.arrivals is None:
         words += ["--concurrency-range", f"{load:g}"]
     else:

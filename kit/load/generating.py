@@ -6,6 +6,7 @@ import contextlib
 import os
 import queue
 import signal
+import site
 import socket
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from kit.errors import LoadError, MissingExtraError
 from kit.load import agreed
 from kit.load.values import Message, Plan
 
+NEUTRAL = "/"
+"""Where locust is started: it would read a ``locust.conf`` or ``pyproject.toml`` of the folder that it is in."""
 _PATIENCE_S = 10.0
 _FAREWELL_S = 4.0
 
@@ -80,7 +83,7 @@ def running(plan: Plan, hosts: Hosts) -> Iterator[Generator]:
             process = subprocess.Popen(
                 [*command(hosts)], env={**environment(), agreed.PLAN: encoded, agreed.PIPE: str(writing)},
                 pass_fds=(writing,), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said,
-                start_new_session=True,
+                start_new_session=True, cwd=NEUTRAL,
             )  # fmt: skip
         finally:
             os.close(writing)
@@ -146,12 +149,11 @@ def failure(generator: Generator) -> LoadError:
 
 def environment() -> dict[str, str]:
     """Return the variables of a locust: ours, without what would tell it something else."""
-    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {
-        **{name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")},
-        "PYTHONPATH": os.pathsep.join(paths),
-        "GRPC_VERBOSITY": "NONE",
-    }
+    found = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    package = str(Path(__file__).parents[2])
+    if package not in site.getsitepackages():  # a checkout; what is installed is found, and must not hide Python's own
+        found["PYTHONPATH"] = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**found, "GRPC_VERBOSITY": "NONE"}
 
 
 def _read(pipe: IO[bytes], messages: queue.Queue[Message | None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,6 @@ from kit.load.generating import Hosts
 from kit.load.profile import Profile, held, parse
 from kit.load.values import ModelShare, Plan
 from kit.load.verdict import Limits
-
-_CAMERAS = "cameras"
-_URLS = {"http": "localhost:8000"}
-_URL = "localhost:8001"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +81,8 @@ def plan(said: Said) -> Asked:
         processes=said.processes, master=said.master is not None, workers=said.master or 0, port=said.master_port,
         web_port=said.web,
     )  # fmt: skip
-    protocols.get(said.protocol)
     made = Plan(
-        url=said.url or _URLS.get(said.protocol, _URL),
+        url=said.url or protocols.get(said.protocol).url,
         models=tuple(_share(text, said) for text in said.models),
         profile=profile,
         arrivals=pattern,
@@ -108,7 +104,14 @@ def be_worker(address: str, port: int) -> int:
     """Become a locust worker of a master at ``HOST`` or ``HOST:PORT``; this process is it from then on."""
     generating.require()
     host, _, told = address.rpartition(":") if address.rpartition(":")[2].isdigit() else (address, "", "")
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError as error:  # locust would ask again and again
+        raise LoadError(
+            f'"{host}" is no machine that can be found ({error.strerror}); give --worker HOST or HOST:PORT'
+        ) from error
     words = generating.worker(host, int(told or port))
+    os.chdir(generating.NEUTRAL)
     os.execve(words[0], words, generating.environment())  # noqa: S606 (no shell is meant)
 
 
@@ -123,9 +126,9 @@ def _load(said: Said) -> tuple[str | None, Profile]:
     if said.fps is not None and said.cameras is None:
         raise LoadError("--fps is of --cameras; give --cameras N, or --rate alone")
     if said.cameras is not None:
-        if said.arrivals not in (None, _CAMERAS):
+        if said.arrivals is not None:
             raise LoadError(f"--cameras have arrivals of their own; leave out --arrivals {said.arrivals}")
-        return _CAMERAS, held([said.cameras * quantities.number(said.fps or "15", "rate")], seconds)
+        return arrivals.of_cameras(), held([said.cameras * quantities.number(said.fps or "15", "rate")], seconds)
     if said.users is not None:
         if said.arrivals is not None:
             raise LoadError("--users send when they have an answer; --arrivals are of --rate")

@@ -64,6 +64,10 @@ class Recorder:
         if failure.trouble is Trouble.UNREACHABLE and self._lost_since_s is None:
             self._lost_since_s = done_s
 
+    def forget(self) -> None:
+        """Let go of all counts, where somebody else keeps them."""
+        self._cells.clear()
+
     def told(self, *, ended: bool = False) -> Message:
         """Return what is new since the last call."""
         now_s, cpu_s = time.monotonic(), time.process_time()

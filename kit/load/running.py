@@ -72,9 +72,9 @@ def _translated(plan: Plan, error: CallFailedError) -> ServerError:
     if failure.trouble is Trouble.UNKNOWN_MODEL:
         return UnknownModelError(_unknown(plan, failure.text))
     if failure.trouble is Trouble.MISFIT:
-        return ModelContractError(
-            f'the server refused a request: "{failure.text}"; give its inputs --shape NAME=3x640x640'
-        )
+        batched = any(share.batch > 1 for share in plan.models)
+        mend = "make --batch smaller" if batched else "say the sizes of its inputs: --shape NAME=3x640x640"
+        return ModelContractError(f'the server refused a request: "{failure.text}"; {mend}')
     if failure.trouble is Trouble.UNREACHABLE:
         return NotReadyError(f"no server answers at {plan.url}: {failure.text}; start one: kit serve model_repository")
     return NotReadyError(f'{plan.url} is not ready to be measured: it said "{failure.text}"')

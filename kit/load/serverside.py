@@ -88,8 +88,7 @@ class Watch:
 
 def watch(plan: Plan) -> Watch:
     """Return what asks the plan's server."""
-    protocol = "grpc" if plan.protocol == "shm" else plan.protocol
-    return Watch(plan=plan, connection=protocols.get(protocol).connect(plan.url))
+    return Watch(plan=plan, connection=protocols.get(plan.protocol).connect(plan.url))
 
 
 def served(seen: list[Seen], share: ModelShare, start_s: float, end_s: float) -> Served | None:

@@ -107,10 +107,11 @@ class TritonUser(locust.User):
         assert self.driver is not None
         assert self.recorder is not None
         self.driver.closed_loop(self.recorder)
-        self.recorder.told()  # locust keeps the figures
 
     def seen(self, share: ModelShare, response_s: float, failure: Failure | None) -> None:
-        """Tell locust of a request."""
+        """Tell locust of a request, which keeps the figures."""
+        if self.recorder is not None:
+            self.recorder.forget()
         self.environment.events.request.fire(
             request_type=self.protocol,
             name=share.title,

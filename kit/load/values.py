@@ -33,8 +33,9 @@ class Plan:
 
     ``images`` is a folder whose pictures are sent (None: random values); ``shapes`` are the sizes of inputs that a
     model leaves open, by name, without the batch. An arrival that is sent more than ``late_ms`` after it was due is
-    late, and one that finds ``in_flight`` requests under way is refused: both have failed. ``generators`` is how many
-    processes share the load. ``pages`` tells locust of each request, for its own pages; that costs a third of the rate.
+    late, and one that finds ``in_flight`` requests of its process under way is refused: both have failed.
+    ``generators`` is how many processes share the load. ``pages`` tells locust of each request, for its own pages,
+    which costs some of the rate.
     """
 
     url: str

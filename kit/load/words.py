@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit.load import protocols
+from kit.load import arrivals, protocols
 from kit.load.values import Plan
 
 
@@ -16,6 +16,7 @@ def load(plan: Plan) -> str:
     frames = f" of {batches[0]}" if batches != [1] else ""
     if plan.arrivals is None:
         return f"{amount} users by {title} (closed loop)" + (f", requests{frames}" if frames else "")
-    if plan.arrivals == "cameras" and plan.scene.cameras > 1:
-        return f"{plan.scene.cameras} cameras of {first / plan.scene.cameras:g} frames a second by {title}"
+    if arrivals.get(plan.arrivals).of_cameras:
+        cameras = "1 camera" if plan.scene.cameras == 1 else f"{plan.scene.cameras} cameras"
+        return f"{cameras} of {first / plan.scene.cameras:g} frames a second by {title}"
     return f"{amount} requests{frames} a second by {title} ({plan.arrivals} arrivals)"

@@ -122,6 +122,18 @@ def test_ctrl_c_tells_what_was_measured(server: EmbeddedServer) -> None:
     assert "kit: interrupted; the figures are those of the time before" in errors
 
 
+def test_the_locustfile_to_copy_runs(server: EmbeddedServer) -> None:
+    words = ("-f", "clients/locustfile.py", "--headless", "-u", "2", "-r", "2", "-t", "2s", "-H", server.grpc_url)
+    done = subprocess.run(
+        [sys.executable, "-m", "locust", *words, "--json", "--loglevel", "ERROR"],
+        capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert (row["method"], row["name"], row["num_failures"]) == ("grpc", "digits", 0)
+    assert row["num_requests"] > 2
+
+
 def until_it_sends(*, server_of: EmbeddedServer) -> None:
     from kit.load import protocols
     from kit.load.values import ModelShare
@@ -163,7 +175,7 @@ def test_no_server_is_not_measurable() -> None:
     assert "no server answers at localhost:1" in done.stderr
 
 
-def test_a_full_disk_still_shows_the_figures(server: EmbeddedServer) -> None:
+def test_a_report_that_cannot_be_written_still_shows_the_figures(server: EmbeddedServer) -> None:
     words = ("--model", "digits", "--users", "1", "--duration", "1s", "--url", server.grpc_url, *PATIENT)
     done = load(*words, "--report", "/dev/full/report")
     assert "digits" in done.stdout

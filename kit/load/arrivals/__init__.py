@@ -12,6 +12,11 @@ def names() -> tuple[str, ...]:
     return tuple(axis.names(__name__))
 
 
+def of_cameras() -> str:
+    """Return the name of the pattern that cameras make."""
+    return next(name for name in names() if get(name).of_cameras)
+
+
 def get(name: str) -> Arrivals:
     """Return a pattern. Raises ``UsageError`` where there is none of this name."""
     if name not in names():

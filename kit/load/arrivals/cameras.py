@@ -13,6 +13,7 @@ class Cameras:
     """Each camera starts anywhere in its period; frames come up to half of ``jitter`` periods early or late."""
 
     name = "cameras"
+    of_cameras = True
 
     def points(self, scene: Scene) -> Iterator[float]:
         """Yield all cameras' frames in order; a period is as long as there are cameras."""

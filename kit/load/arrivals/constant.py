@@ -12,6 +12,7 @@ class Constant:
     """One after another."""
 
     name = "constant"
+    of_cameras = False
 
     def points(self, scene: Scene) -> Iterator[float]:  # noqa: ARG002 (it takes nothing from it)
         """Yield 0, 1, 2 ..."""

@@ -21,9 +21,10 @@ class Scene:
 
 @runtime_checkable
 class Arrivals(Protocol):
-    """A pattern."""
+    """A pattern. ``of_cameras``: it is that of the scene's cameras, whose number and rate make its own."""
 
     name: str
+    of_cameras: bool
 
     def points(self, scene: Scene) -> Iterator[float]:
         """Yield points for ever, none below 0 and none before the last one, with a mean distance of 1."""

@@ -12,6 +12,7 @@ class Poisson:
     """Exponential gaps."""
 
     name = "poisson"
+    of_cameras = False
 
     def points(self, scene: Scene) -> Iterator[float]:
         """Yield sums of exponential gaps with a mean of 1."""

@@ -28,6 +28,8 @@ class Grpc:
 
     name = "grpc"
     title = "gRPC"
+    url = "localhost:8001"
+    options = ("-i", "grpc")
 
     def connect(self, url: str) -> Inline:
         """Make a channel."""

@@ -168,6 +168,8 @@ class Http:
 
     name = "http"
     title = "HTTP"
+    url = f"localhost:{_PORT}"
+    options = ("-i", "http")
 
     def connect(self, url: str) -> Pool:
         """Read the address. Raises ``UsageError``."""

@@ -62,10 +62,12 @@ class Connection(Protocol):
 
 @runtime_checkable
 class Wire(Protocol):
-    """A protocol. ``title`` is for people, ``port`` the usual one."""
+    """A protocol. ``title`` is for people, ``url`` the usual address; perf_analyzer has ``options`` for it."""
 
     name: str
     title: str
+    url: str
+    options: tuple[str, ...]
 
     def connect(self, url: str) -> Connection:
         """Return a connection; nothing is sent yet. Raises ``UsageError`` where ``url`` is no address."""

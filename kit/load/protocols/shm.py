@@ -6,6 +6,7 @@ All requests lie there from the start and are only read, so that any number may 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ from kit.stream.channel import Channel
 from kit.stream.failures import CallFailedError, Trouble
 from kit.stream.memory import FOLDER, Ring, create, sweep
 
+_LATE_S = 30.0
+"""A server that is asked to forget memory while a request that lies there is still in its queue would crash."""
 _GONE = (Trouble.UNREACHABLE, Trouble.DEADLINE, Trouble.CANCELLED)
 
 
@@ -25,6 +28,8 @@ class Shared(Calls):
     """Requests of a hundred bytes."""
 
     rings: list[Ring] = field(default_factory=list)
+    _under_way: int = 0
+    _unanswered_s: float = float("-inf")
 
     def requests(self, share: ModelShare, feeds: Sequence[Feed], timeout_s: float) -> Sequence[bytes]:
         """Lay the inputs into a file in memory and tell the server of it."""
@@ -43,11 +48,24 @@ class Shared(Calls):
             encoded.append(bytes(request.SerializeToString()))
         return encoded
 
+    def send(self, request: object, timeout_s: float) -> None:
+        """Send bytes, and remember whether the server may still read what they speak of."""
+        self._under_way += 1
+        try:
+            super().send(request, timeout_s)
+        except CallFailedError:
+            self._unanswered_s = time.monotonic()
+            raise
+        finally:
+            self._under_way -= 1
+
     def close(self) -> None:
-        """Let the server forget the memory, which goes with its last user."""
+        """Let the server forget the memory, unless it may still read there; it goes with its last user."""
+        idle = not self._under_way and time.monotonic() - self._unanswered_s > _LATE_S
         for ring in self.rings:
-            with contextlib.suppress(CallFailedError):
-                self.channel.unregister(ring.path.name, 1.0)
+            if idle:
+                with contextlib.suppress(CallFailedError):
+                    self.channel.unregister(ring.path.name, 1.0)
             ring.remove()
         super().close()
 
@@ -77,6 +95,8 @@ class SharedMemory:
 
     name = "shm"
     title = "gRPC with inputs in shared memory"
+    url = "localhost:8001"
+    options = ("-i", "grpc", "--shared-memory", "system")
 
     def connect(self, url: str) -> Shared:
         """Make a channel. Raises ``ModelContractError`` where the server is on another machine."""
