@@ -317,6 +317,13 @@ class TestRuntimes:
         ):
             kit.runtimes.choose(bare)
 
+    @pytest.mark.parametrize(("target", "wanted"), [("x86-cpu", "tensorrt"), ("t4", "openvino")])
+    def test_a_runtime_that_the_target_has_not_is_refused_with_those_that_it_has(
+        self, target: str, wanted: str
+    ) -> None:
+        with pytest.raises(UnsupportedModelError, match=rf"and no {wanted}; choose --runtime onnxruntime or "):
+            kit.runtimes.choose(targets.load(target), wanted)
+
     def test_the_targets_own_order_decides(self) -> None:
         first = replace(TARGETS[0], backends=(Backend(name="dali", instance_kind="KIND_CPU"), *TARGETS[0].backends))
         assert kit.runtimes.choose(first) is kit.runtimes.choose(TARGETS[0])

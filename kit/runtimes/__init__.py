@@ -34,5 +34,10 @@ def choose(target: Target, wanted: str | None = None) -> Runtime:
             assert isinstance(runtime, Runtime)
             return runtime
     offered = ", ".join(b.name for b in target.backends) or "none"
-    asked = ", ".join(known) if wanted is None else wanted
-    raise UnsupportedModelError(f"{target.name} has the backends {offered}; the kit builds for {asked}")
+    if wanted is not None:
+        able = " or ".join(b.name for b in target.backends if b.name in known) or "none"
+        raise UnsupportedModelError(
+            f"{target.name} has the backends {offered}, and no {wanted}; choose --runtime {able}, or another target: "
+            "kit targets"
+        )
+    raise UnsupportedModelError(f"{target.name} has the backends {offered}; the kit builds for {', '.join(known)}")
