@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from kit import quiet
 from kit.errors import UnsupportedModelError
+from kit.signals import deferred
 
 if TYPE_CHECKING:
     import onnx
@@ -73,9 +74,10 @@ def _fixed(model: onnx.ModelProto, inputs: Shapes) -> onnx.ModelProto:
 
 def _folded(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with all that depends on shapes alone computed, where onnxsim can."""
-    import onnxsim
-
     import kit.graph
+
+    with deferred():  # pybind11 swallows a Ctrl-C that comes while its module is made
+        import onnxsim
 
     try:
         with quiet.silenced():
