@@ -24,6 +24,7 @@ from kit.types import Artifact, Graphs, Model, Spec, Target
 
 if TYPE_CHECKING:
     from kit.accuracy import Answers, Budget, Validation, Verdict
+    from kit.accuracy.own import Own
 
 _TIMED_S = 2.0
 """How long models are timed beside each other, for each batch."""
@@ -117,20 +118,15 @@ class Bench:
     def require_proof(self, trained: Model) -> None:
         """Refuse a validation set on which nothing can be proved. Raises ``ValidationSetError``, ``AccuracyError``."""
         from kit import accuracy
-        from kit.accuracy import own
 
-        metric = own.load(self.spec.metric) if self.spec.metric is not None else None
-        accuracy.require_proof(self._answers(trained), self.validation, metric)
+        accuracy.require_proof(self._answers(trained), self.validation, self._metric)
 
     def verdict(self, before: Model, after: Model) -> Verdict:
         """Hold a model's answers to the validation set against those of a better one."""
         from kit import accuracy
-        from kit.accuracy import own
 
-        metric = own.load(self.spec.metric) if self.spec.metric is not None else None
-        return accuracy.judge(
-            self._answers(before), self._answers(after), self.validation, self.budget, metric=metric
-        )  # fmt: skip
+        first, second = self._answers(before), self._answers(after)
+        return accuracy.judge(first, second, self.validation, self.budget, metric=self._metric)
 
     def timed(self, before: Model, after: Model) -> tuple[Beside, ...]:
         """Time both in turn, at batch 1 and the largest; nothing where that is not the target's speed.
@@ -158,6 +154,13 @@ class Bench:
         """Return a digest of all that verdicts and times depend on besides the model that is judged."""
         parts = (trained.digest, self.validation.digest, self.budget, self.spec.metric, self.place, self.target.name)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    @functools.cached_property
+    def _metric(self) -> Own | None:
+        """The user's own, imported once for all that is judged."""
+        from kit import accuracy
+
+        return None if self.spec.metric is None else accuracy.own_metric(self.spec.metric)
 
     def _answers(self, model: Model) -> Answers:
         """Return what a model answers to the validation set, at the lowest threshold."""

@@ -213,17 +213,13 @@ def _outcome(trial: Trial) -> str:
 
 
 def require(spec: Spec, wanted: Iterable[str]) -> None:
-    """Find what the precisions that are asked for lack, before any work: pictures, or the user's own metric.
+    """Find the pictures that the precisions which are asked for lack, before any work.
 
-    Raises ``UsageError``, ``UnknownPrecisionError`` and ``MetricError``.
+    Raises ``UsageError`` and ``UnknownPrecisionError``.
     """
     for word in dict.fromkeys(wanted):
         if levels := _lower([word]):
             material.require(spec, word, calibrated=any(level.calibrated for level in levels))
-    if spec.metric is not None:
-        from kit.accuracy import own
-
-        own.load(spec.metric)
 
 
 def pictures(spec: Spec, graphs: Graphs, wanted: Iterable[str], stages: Stages) -> Pictures | None:
