@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,19 @@ class Bench:
         name = self.add(model, config, **kwargs)
         self.server.load(name)
         return name
+
+    def executions(self, name: str, inferences: int) -> int:
+        """Return how many batches the model ran for so many inferences.
+
+        Triton counts a batch after its answers are sent, so that the count is waited for.
+        """
+        deadline = time.monotonic() + 20
+        while True:
+            (stats,) = self.client.get_inference_statistics(name).model_stats
+            if stats.inference_count >= inferences or time.monotonic() > deadline:
+                assert stats.inference_count == inferences
+                return int(stats.execution_count)
+            time.sleep(0.02)
 
     def infer(self, name: str, outputs: tuple[str, ...] = (), **arrays: Any) -> dict[str, Any]:
         """Send a request and return its answer's arrays by name; BF16 arrays are ``(array, "BF16")``."""

@@ -146,20 +146,13 @@ def _at_once(bench: Bench, name: str, requests: list[dict[str, Any]]) -> list[An
     return answers
 
 
-def _executions(bench: Bench, name: str) -> tuple[int, int]:
-    (stats,) = bench.client.get_inference_statistics(name).model_stats
-    return stats.inference_count, stats.execution_count
-
-
 class TestBatches:
     def test_requests_at_once_run_as_one_batch_and_answers_are_not_mixed(self, bench: Bench) -> None:
         name = bench.loaded(identity("FP32", ("batch", "width")), config("-1", batch=16, more=_BATCHING))
         sent = [np.full((1 + i % 2, 4), i, np.float32) for i in range(8)]
         for i, answer in enumerate(_at_once(bench, name, [{"x": array} for array in sent])):
             np.testing.assert_array_equal(answer["y"], sent[i])
-        inferences, executions = _executions(bench, name)
-        assert inferences == 12
-        assert executions < 8
+        assert bench.executions(name, inferences=12) < 8
 
     def test_shapes_that_differ_are_grouped(self, bench: Bench) -> None:
         text = config("-1", dtype="INT32", batch=16, more=_BATCHING)
@@ -187,7 +180,7 @@ class TestBatches:
                 assert "\n" not in answer.message()
             else:
                 np.testing.assert_array_equal(answer["y"], [[index * 10.0]])
-        assert _executions(bench, name)[1] < len(indices)
+        assert bench.executions(name, inferences=len(indices)) < len(indices)
 
     def test_strings_that_are_no_utf8_fail_alone(self, bench: Bench) -> None:
         if _server_has_numpy_2():
