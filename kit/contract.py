@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import heads, inputs, normalization, tasks
+from kit import dialect, heads, inputs, normalization, tasks
 from kit.errors import AmbiguousModelError, UnsupportedModelError, UsageError
 from kit.tasks.interface import Head, Headed, Task
 from kit.types import Certainty, DataType, Interpretation, Layout, Model, Normalization, Spec, Tensor
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _LEAST_OPSET = 13
 """The text of our graphs is valid from here on (axes of Unsqueeze and Split as inputs)."""
-
-_RAISED_TO = 18
 
 _CHANNELS = (1, 3)
 _ELEMENT = {DataType.FP32: 1, DataType.FP16: 10}
@@ -179,7 +177,8 @@ def fuse(model: Model, meaning: Interpretation, folder: Path) -> Model:
     if meaning.contract == "native":
         return kit.graph.unchanged(model, folder)
 
-    proto = _raise_opset(onnx.load(str(model.path)), model)
+    why = f"is older than {_LEAST_OPSET}"
+    proto = dialect.raised(onnx.load(str(model.path)), _LEAST_OPSET, why, ", or serve it with --contract native")
     current = Model(
         path=model.path, digest=model.digest, signature=model.signature, metadata=model.metadata,
         opset=kit.graph.opset(proto), ir_version=proto.ir_version,
@@ -298,23 +297,6 @@ def _append(network: onnx.ModelProto, model: Model, meaning: Interpretation, tas
     links = [(f"network/{o.name}", f"{task.name}/{name}") for o, name in zip(outputs, taken, strict=True)]
     kept = [value.name for value in head.graph.output]  # what only outputs that are left out need goes with them
     return onnx.compose.merge_models(network, head, io_map=links, outputs=kept)
-
-
-def _raise_opset(proto: onnx.ModelProto, model: Model) -> onnx.ModelProto:
-    """Return the model with operators new enough for our graphs."""
-    import onnx.version_converter
-
-    import kit.graph
-
-    if model.opset >= _LEAST_OPSET:
-        return proto
-    try:
-        return onnx.version_converter.convert_version(proto, _RAISED_TO)
-    except kit.graph.onnx_failures() as error:
-        raise UnsupportedModelError(
-            f"opset {model.opset} is older than {_LEAST_OPSET} and onnx cannot raise it "
-            f"({' '.join(str(error).split())[:160]}); export again with opset 18, or serve it with --contract native"
-        ) from error
 
 
 def _normalization(spec: Spec, task: Task, head: Head, model: Model) -> Normalization:

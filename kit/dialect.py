@@ -27,6 +27,7 @@ _SURE_OPSET = 22
 """Every ONNX Runtime that the kit may be installed with loads up to here."""
 
 _RAISED_TO = 13
+_USUAL_OPSET = 18
 _PLAIN_IR = 10
 """What came later are element types and remarks for several devices; without them a model is an older one."""
 
@@ -74,6 +75,27 @@ def require_known_operators(model: onnx.ModelProto, name: str) -> None:
         f"{name} has operators that neither ONNX nor ONNX Runtime defines: {named}; "
         + (remedy or "export it without them, or with an ONNX function for each (onnxscript does that)")
     )
+
+
+def raised(model: onnx.ModelProto, least: int, why: str = "is too old", instead: str = "") -> onnx.ModelProto:
+    """Return a model whose default operator set is ``least`` at least; the same where it is already.
+
+    An older one is raised to 18, which every exporter writes now, or to ``least`` where that is newer. Raises
+    ``UnsupportedModelError`` where onnx cannot: it says ``why`` that is needed and what would do ``instead``.
+    """
+    import onnx.version_converter
+
+    from kit.graph import one_line, onnx_failures, opset
+
+    if opset(model) >= least:
+        return model
+    try:
+        return onnx.version_converter.convert_version(model, max(least, _USUAL_OPSET))
+    except onnx_failures() as error:
+        raise UnsupportedModelError(
+            f"opset {opset(model)} {why} and onnx cannot raise it ({one_line(error)[:160]}); "
+            f"export again with opset {_USUAL_OPSET}{instead}"
+        ) from error
 
 
 def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kit import dialect
 from kit.errors import UnsupportedModelError
 from kit.types import Interpretation, Model
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 _LEAST_OPSET = 13
 """QuantizeLinear has an axis from here on: https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html"""
-
-_RAISED_TO = 18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +68,7 @@ def prepare(model: Model, meaning: Interpretation) -> onnx.ModelProto:
     proto = onnx.load(str(model.path))
     if proto.functions:
         proto = onnx.inliner.inline_local_functions(proto)
-    proto = _raised(proto, model)
+    proto = dialect.raised(proto, _LEAST_OPSET, f"is too old to quantise (from {_LEAST_OPSET} on),")
     _lift_constants(proto, f"{meaning.task}/" if meaning.contract == "served" else None)
     _fold_normalization(proto)
     _name_nodes(proto)
@@ -140,22 +139,6 @@ def _taken_inside(graph: onnx.GraphProto) -> Iterator[str]:
         for inner in inner_graphs(node):
             yield from _taken_inside(inner)
     yield from (value.name for value in graph.output)  # a branch may give what is outside as it is
-
-
-def _raised(proto: onnx.ModelProto, model: Model) -> onnx.ModelProto:
-    import onnx.version_converter
-
-    import kit.graph
-
-    if model.opset >= _LEAST_OPSET:
-        return proto
-    try:
-        return onnx.version_converter.convert_version(proto, _RAISED_TO)
-    except kit.graph.onnx_failures() as error:
-        raise UnsupportedModelError(
-            f"opset {model.opset} is too old to quantise (from {_LEAST_OPSET} on), and onnx cannot raise it "
-            f"({kit.graph.one_line(error)[:160]}); export again with opset 18"
-        ) from error
 
 
 def _lift_constants(proto: onnx.ModelProto, left: str | None) -> None:

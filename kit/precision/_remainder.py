@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
+from kit import dialect
+from kit.errors import UnsupportedModelError
 from kit.precision import _half_range, _halves, _network, _structure
 from kit.precision._network import Network
 from kit.precision._structure import End
@@ -30,15 +32,10 @@ def halved(proto: onnx.ModelProto, before: Network, end: End, seen: Mapping[str,
     Pre-processing and decoding stay in FP32, as for FP16 alone. The graph is returned as it is where onnx cannot raise
     it to the operators that this needs.
     """
-    import onnx.version_converter
-
-    import kit.graph
-
-    if kit.graph.opset(proto) < _LEAST_OPSET:
-        try:
-            proto = onnx.version_converter.convert_version(proto, _LEAST_OPSET)
-        except kit.graph.onnx_failures():
-            return proto
+    try:
+        proto = dialect.raised(proto, _LEAST_OPSET)
+    except UnsupportedModelError:
+        return proto
     network = _network.link(proto)
     staying = {*end.decoding, *_structure.before_layers(before)}
     staying |= {node.name for node in before.nodes if _half_range.unfit(before, node, seen)}
