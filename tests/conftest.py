@@ -7,10 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from kit.paths import cache_root
 
 GOLDEN = Path(__file__).parent / "golden"
+
+# A law is held on the same examples each time, however slow the machine is; `--hypothesis-profile=search` takes others.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("kit", settings.get_profile("search"), derandomize=True)
+settings.load_profile("kit")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -63,7 +63,7 @@ class Tab:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def until(self, script: str, timeout_s: float = 10) -> Any:
+    def until(self, script: str, timeout_s: float = 30) -> Any:
         deadline = time.monotonic() + timeout_s
         while not (value := self.ask(script)):
             assert time.monotonic() < deadline, (

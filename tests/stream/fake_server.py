@@ -111,7 +111,7 @@ def running(fake: FakeServer, tls: tuple[bytes, bytes] | None = None) -> Iterato
             server.stop(0).wait(5)
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 10) -> bool:
+def wait_for(condition: Callable[[], bool], timeout_s: float = 20) -> bool:
     deadline = time.monotonic() + timeout_s
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.005)

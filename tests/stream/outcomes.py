@@ -35,6 +35,7 @@ class Outcome:
     def dispatcher(self, url: str, model: str = "echo", **options: Any) -> Dispatcher:
         told = ModelOptions(model=model, **options.pop("told", {}))
         on_result = options.pop("on_result", self.results.append)
+        options.setdefault("freshness_s", 10.0)  # a slow machine loses nothing where that is not the question
         return Dispatcher(
             Channel(url=url),
             RequestOptions(model=told, **options),

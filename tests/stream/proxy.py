@@ -15,6 +15,7 @@ import contextlib
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 _CHUNK_BYTES = 1 << 16
@@ -51,15 +52,21 @@ class Proxy:
 
     def black_hole(self) -> None:
         """Let nothing pass, in connections old and new; close nothing."""
-        self._loop.call_soon_threadsafe(self._passing.clear)
+        self._now(self._passing.clear)
 
     def restore(self) -> None:
         """Let all pass again, what was held back first."""
-        self._loop.call_soon_threadsafe(self._passing.set)
+        self._now(self._passing.set)
 
     def cut(self) -> None:
         """Reset every connection; new ones pass."""
-        self._loop.call_soon_threadsafe(self._cut)
+        self._now(self._cut)
+
+    def _now(self, act: Callable[[], None]) -> None:
+        """Do something in the thread of the loop; it is done when this returns."""
+        done = threading.Event()
+        self._loop.call_soon_threadsafe(lambda: (act(), done.set()))
+        assert done.wait(20)
 
     def _cut(self) -> None:
         for writer in list(self._writers):

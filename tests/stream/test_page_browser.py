@@ -68,7 +68,7 @@ def test_it_finds_the_run_again(tab: browser.Tab) -> None:
     tab.until("!!document.querySelector('article.live')")
     site.close(emissions.snapshot())
     tab.until("!document.querySelector('article.live')")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while True:
         try:
             again: Any = sinks.by_key("page").open(str(port), emissions.snapshot)

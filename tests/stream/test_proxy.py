@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from proxy import Proxy
+from rtsp_process import free_port
 
 
 @pytest.fixture
@@ -41,9 +42,19 @@ def echo() -> Iterator[int]:
 
 
 def connected(proxy: Proxy) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=5)
-    connection.settimeout(0.3)
+    connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=20)
     return connection
+
+
+def gives_nothing(connection: socket.socket) -> bool:
+    connection.settimeout(0.3)
+    try:
+        connection.recv(10)
+    except TimeoutError:
+        return True
+    finally:
+        connection.settimeout(20)
+    return False
 
 
 def test_passes_delays_swallows_and_restores(echo: int) -> None:
@@ -57,12 +68,10 @@ def test_passes_delays_swallows_and_restores(echo: int) -> None:
         assert time.monotonic() - begun >= 0.1
         proxy.delay_s = 0
         proxy.black_hole()
-        time.sleep(0.05)
         connection.sendall(b"three")
-        with pytest.raises(TimeoutError):
-            connection.recv(10)
-        with connected(proxy) as another, pytest.raises(TimeoutError):
-            another.recv(10)
+        assert gives_nothing(connection)
+        with connected(proxy) as another:
+            assert gives_nothing(another)
         proxy.restore()
         assert connection.recv(10) == b"three"
         assert proxy.connections == 2
@@ -81,9 +90,7 @@ def test_cuts_and_lets_new_ones_pass(echo: int) -> None:
 
 
 def test_a_server_that_is_not_there_closes(echo: int) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        nobody = free.getsockname()[1]
-    with Proxy(nobody) as proxy, connected(proxy) as connection:
+    with Proxy(free_port()) as proxy, connected(proxy) as connection:
         try:
             answer = connection.recv(10)
         except ConnectionResetError:

@@ -171,7 +171,7 @@ class TestPage:
             begun = time.monotonic()
             for number in range(200):
                 page.take(emissions.emission(number, picture=noise))
-            assert time.monotonic() - begun < 1
+            assert time.monotonic() - begun < 10
             with get(page.port, "/stream/door") as answer:
                 assert parts(answer, 1)
         assert threading.active_count() < 30
@@ -182,7 +182,7 @@ class TestPage:
             parts(answer, 1)
             begun = time.monotonic()
             site.close(emissions.snapshot())
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
         with pytest.raises(urllib.error.URLError):
             urllib.request.urlopen(f"http://127.0.0.1:{site.port}/", timeout=2)
 
