@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from kit import quiet
 from kit.errors import UnsupportedModelError
-from kit.signals import deferred
 
 if TYPE_CHECKING:
     import onnx
@@ -74,10 +73,9 @@ def _fixed(model: onnx.ModelProto, inputs: Shapes) -> onnx.ModelProto:
 
 def _folded(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with all that depends on shapes alone computed, where onnxsim can."""
-    import kit.graph
+    import onnxsim
 
-    with deferred():  # pybind11 swallows a Ctrl-C that comes while its module is made
-        import onnxsim
+    import kit.graph
 
     try:
         with quiet.silenced():

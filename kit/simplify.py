@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from kit import quiet
 from kit.errors import UnsupportedModelError
-from kit.signals import deferred
 from kit.types import Model, Signature, Tensor
 
 if TYPE_CHECKING:
@@ -44,11 +43,9 @@ def simplify(model: Model, folder: Path) -> Model:
 
 def _simplified(model: Model, folder: Path) -> Model:
     import onnx
+    import onnxsim
 
     import kit.graph
-
-    with deferred():  # pybind11 swallows a Ctrl-C that comes while its module is made
-        import onnxsim
 
     proto = onnx.load(str(model.path))
     with quiet.silenced():  # it prints its progress

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 
+from kit.signals import libraries_whole
+
 _SOON_S = 0.01
 
 
@@ -38,7 +40,7 @@ def watched(is_told: Callable[[BaseException], bool]) -> Iterator[Callable[[Base
             signal.signal(number, signal.SIG_IGN)
 
     try:
-        with _arrivals() as arrived, _quiet_after(arrived):
+        with _arrivals() as arrived, _quiet_after(arrived), libraries_whole():
 
             def number_of(error: BaseException) -> int | None:
                 ignore()  # it has ended: a second signal would only cut its last words

@@ -42,8 +42,7 @@ def echo() -> Iterator[int]:
 
 
 def connected(proxy: Proxy) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=20)
-    return connection
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=20)
 
 
 def gives_nothing(connection: socket.socket) -> bool:
