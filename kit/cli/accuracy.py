@@ -30,29 +30,16 @@ _MOST_CLASSES = 30
 @click.argument("model")
 @click.argument("validation", type=click.Path(path_type=Path))
 @click.option("--against", metavar="MODEL", help="The better model, FP32 for example: say what is lost from it.")
-@click.option(
-    "--max-drop",
-    type=click.FloatRange(0, 100),
-    default=1.0,
-    show_default=True,
-    help="Points of 100 that may be lost from --against.",
-)
-@click.option(
-    "--max-class-drop",
-    type=click.FloatRange(0, 100),
-    default=5.0,
-    show_default=True,
-    help="The same for each class.",
-)
-@click.option("--metric", metavar="package.module:callable", help="Your own metric, in place of the task's.")
-@click.option("--labels", metavar="FILE|SET", help="Class names, one a line; or coco-80, imagenet-1k, voc-20 ...")
-@click.option("--task", metavar="NAME", help="What the outputs mean.  [default: recognised from the model]")
-@click.option("--head", metavar="NAME", help="A detector's layout of outputs.  [default: recognised]")
-@click.option("--mean", metavar="A,B,C", help="Normalisation: (pixel / 255 - mean) / std.  [default: the task's]")
-@click.option("--std", metavar="A,B,C", help="See --mean.")
+@_options.budget("may be lost from --against")
+@_options.metric
+@_options.labels
+@_options.task
+@_options.head
+@_options.mean
+@_options.std
 @click.option("--color", type=click.Choice(["rgb", "bgr"]), help="Channel order that the network was trained on.")
-@click.option("--weights", metavar="FILE", help="Weights for package.module:callable or timm:NAME.")
-@click.option("--input-shape", metavar="CxHxW", help="What a PyTorch model takes, without the batch: 3x640x640.")
+@_options.weights
+@_options.input_shape
 @click.option("--batch", type=click.IntRange(1, 1024), help="Pictures at a time.  [default: 8; of a server 1]")
 @_options.quiet
 @_options.as_json

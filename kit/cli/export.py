@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 )
 @click.option("--calibration-count", type=int, default=500, show_default=True, help="How many of them at most.")
 @click.option("--mean", metavar="A,B,C", help="How pixels become the network's: (pixel / 255 - mean) / std.")
-@click.option("--std", metavar="A,B,C", help="See --mean.")
+@_options.std
 @click.option("--color", type=click.Choice(["rgb", "bgr"]), default="rgb", show_default=True, help="Of the network.")
-@click.option("--weights", metavar="FILE", help="Weights for package.module:callable or timm:NAME.")
+@_options.weights
 @click.option("--input-shape", metavar="CxHxW", help="What it takes, without the batch: 3x640x640.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="[default: the source's name, here]")
 @_options.quiet

@@ -22,10 +22,8 @@ from kit.cli import _options
     help="Hardware to make a configuration for; the first is the default. Repeat for more: kit targets.",
 )
 @click.option("--name", metavar="NAME", help="The model's name in Triton.  [default: the file's name]")
-@click.option("--task", metavar="NAME", help="What the outputs mean.  [default: recognised from the model]")
-@click.option(
-    "--head", metavar="NAME", help="A detector's layout of outputs: yolox, detr,softmax ...  [default: recognised]"
-)
+@_options.task
+@_options.head
 @click.option(
     "--contract",
     type=click.Choice(["served", "native"]),
@@ -44,13 +42,13 @@ from kit.cli import _options
     help="Triton's backend: onnxruntime, openvino, tensorrt.  [default: the target's first]",
 )
 @click.option("--output", metavar="DIR", default="model_repository", show_default=True, help="The repository.")
-@click.option("--labels", metavar="FILE|SET", help="Class names, one a line; or coco-80, imagenet-1k, voc-20 ...")
+@_options.labels
 @click.option("--score-threshold", type=float, default=0.25, show_default=True, help="Detections below are dropped.")
 @click.option("--iou-threshold", type=float, default=0.45, show_default=True, help="NMS: boxes of one class overlap.")
 @click.option("--max-detections", type=int, default=100, show_default=True, help="Rows of the detector's outputs.")
 @click.option("--argmax", is_flag=True, help="Segmentation: serve each pixel's class, not the scores of all.")
-@click.option("--mean", metavar="A,B,C", help="Normalisation: (pixel / 255 - mean) / std.  [default: the task's]")
-@click.option("--std", metavar="A,B,C", help="See --mean.")
+@_options.mean
+@_options.std
 @click.option(
     "--color",
     type=click.Choice(["rgb", "bgr"]),
@@ -89,23 +87,10 @@ from kit.cli import _options
     metavar="PATH",
     help="Pictures with labels, held out from calibration: what a lower precision is judged on.",
 )
-@click.option(
-    "--max-drop",
-    type=click.FloatRange(0, 100),
-    default=1.0,
-    show_default=True,
-    help="Points of 100 that a lower precision may take from the metric.",
-)
-@click.option(
-    "--max-class-drop", type=click.FloatRange(0, 100), default=5.0, show_default=True, help="The same for each class."
-)
-@click.option("--metric", metavar="MODULE:CALLABLE", help="A metric of your own.  [default: the task's]")
-@click.option(
-    "--weights",
-    metavar="FILE",
-    help="Weights for package.module:callable or timm:NAME: .safetensors, .pt or .pth; random for timm's speed tests.",
-)
-@click.option("--input-shape", metavar="CxHxW", help="What a PyTorch model takes, without the batch: 3x640x640.")
+@_options.budget("a lower precision may take from the metric")
+@_options.metric
+@_options.weights
+@_options.input_shape
 @click.option(
     "--verify",
     type=click.Choice(["auto", "live", "none"]),

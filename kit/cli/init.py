@@ -17,12 +17,12 @@ from kit.cli import _options
 @click.option("--target", "targets", multiple=True, metavar="NAME", default=("x86-cpu",), show_default=True,
               help="Hardware to make a configuration for. Repeat for more: kit targets.")  # fmt: skip
 @click.option("--name", metavar="NAME", help="The model's name in Triton.  [default: the file's name]")
-@click.option("--task", metavar="NAME", help="What the outputs mean.  [default: recognised from the model]")
-@click.option("--head", metavar="NAME", help="A detector's layout of outputs.  [default: recognised]")
+@_options.task
+@_options.head
 @click.option("--contract", type=click.Choice(["served", "native"]),
               help="native: the model's own tensors.  [default: served]")  # fmt: skip
-@click.option("--weights", metavar="FILE", help="Weights for package.module:callable or timm:NAME.")
-@click.option("--input-shape", metavar="CxHxW", help="What a PyTorch model takes, without the batch: 3x640x640.")
+@_options.weights
+@_options.input_shape
 @_options.target_folders
 def command(model: str, output: str, *, force: bool, input_shape: str | None, **given: Any) -> None:
     """Write a commented spec file for MODEL, which kit generate takes as it is.

@@ -27,8 +27,8 @@ _UNITS = ("", "K", "M", "G", "T")
 
 @click.command()
 @click.argument("source")
-@click.option("--task", metavar="NAME", help="What the outputs mean.  [default: recognised from the model]")
-@click.option("--head", metavar="NAME", help="A detector's layout of outputs.  [default: recognised]")
+@_options.task
+@_options.head
 @click.option(
     "--input-shape",
     metavar="CxHxW",
