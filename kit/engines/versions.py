@@ -20,6 +20,15 @@ _TOKEN = re.compile(r"\[TensorRT v(\d+)\]")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cited:
+    """What somebody says: ``source`` is where, ``date`` the day it was looked up, ``YYYY-MM-DD``."""
+
+    source: str
+    date: str
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Span:
     """The versions from ``since`` on, up to ``before`` where that is given."""
 
@@ -33,7 +42,7 @@ class Span:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Version(Span):
+class Version(Span, Cited):
     """What is true of a range of versions; ``facts.toml`` explains each."""
 
     max_opset: int
@@ -41,17 +50,12 @@ class Version(Span):
     can_be_strong: bool
     dla: bool
     measure: tuple[str, ...]
-    source: str
-    date: str
-    note: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Names:
+class Names(Cited):
     """Names that exist: in every version, in some, and those that were there once."""
 
-    source: str
-    date: str
     everywhere: tuple[str, ...]
     limited: Mapping[str, Span]
     gone: Mapping[str, str] = field(default_factory=dict)
@@ -62,37 +66,28 @@ class Names:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class Limits(Cited):
     """What layers take at most: ``top_k`` is K of TopK."""
 
     top_k: int
-    source: str
-    date: str
-    note: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Container:
+class Container(Cited):
     """How an image of NVIDIA's is started to build in it: ``docker run``'s options for its GPU, and trtexec's place."""
 
     trtexec: str
     discrete: tuple[str, ...]
     jetson: tuple[str, ...]
-    source: str
-    date: str
-    note: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rtx:
+class Rtx(Cited):
     """TensorRT-RTX: its module, the GPU that it builds for here, and the operators that it has no kernel for."""
 
     module: str
     compute_capability: str
     lacks: tuple[str, ...]
-    source: str
-    date: str
-    note: str
 
 
 @dataclass(frozen=True, kw_only=True)
