@@ -1,6 +1,7 @@
 """A process that speaks Triton's gRPC and has every answer ready: what is measured beside it is the client.
 
-It says that it takes frames by shared memory, and never looks at one: no real server can do less.
+It gives each request's id back, by which perf_analyzer knows its answers. It says that it takes frames by shared
+memory, and never looks at one: no real server can do less.
 
     python benchmarks/_null_server.py SIDE    # prints its port; ends when its standard input does
 """
@@ -17,6 +18,8 @@ from tritonclient.grpc import service_pb2
 MODEL = "frames"
 ROWS = 100
 FOUND = 10
+_STRINGS, _ID = (0x0A, 0x12, 0x1A), 0x1A
+"""Tags of the first three fields of ``ModelInferRequest``; those of its answer are the same."""
 _VALUES = (
     ("num", "INT32", np.full((1, 1), FOUND, np.int32)),
     ("boxes", "FP32", np.tile(np.array([10, 20, 300, 400], np.float32), (1, ROWS, 1))),
@@ -44,14 +47,30 @@ def model_answer(side: int) -> bytes:
     return bytes(made.SerializeToString())
 
 
+def identity(request: bytes) -> bytes:
+    """Return the request's field ``id`` as it stands on the wire; empty where there is none.
+
+    Fields stand in the order of their numbers: the model's name and version before it, the frame after it. Nothing is
+    decoded, as the frame would be copied.
+    """
+    place = 0
+    while place + 1 < len(request) and request[place] in _STRINGS:
+        end = place + 2 + request[place + 1]
+        if request[place] == _ID:
+            return request[place:end]
+        place = end
+    return b""
+
+
 def main(side: int) -> None:
     """Answer until standard input ends."""
     told = service_pb2.ServerMetadataResponse(name="null", version="2", extensions=["system_shared_memory"])
+    config = service_pb2.ModelConfigResponse(config={"name": MODEL, "max_batch_size": 1})
     answers = {
         "ModelInfer": infer_answer(),
         "ModelMetadata": model_answer(side),
         "ServerMetadata": bytes(told.SerializeToString()),
-        "ModelConfig": b"",
+        "ModelConfig": bytes(config.SerializeToString()),
         "ModelReady": bytes(service_pb2.ModelReadyResponse(ready=True).SerializeToString()),
         "SystemSharedMemoryRegister": b"",
         "SystemSharedMemoryUnregister": b"",
@@ -60,6 +79,8 @@ def main(side: int) -> None:
         name: grpc.unary_unary_rpc_method_handler(lambda _, __, answer=answer: answer)
         for name, answer in answers.items()
     }
+    frame = answers["ModelInfer"]
+    handlers["ModelInfer"] = grpc.unary_unary_rpc_method_handler(lambda request, _: frame + identity(request))
     server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", -1)])
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")

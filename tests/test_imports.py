@@ -58,7 +58,7 @@ NUMERIC = (
 )  # fmt: skip
 
 
-PATCHED = ("kit.load.locustfile", "kit.load.users")
+PATCHED = ("kit.load.locustfile", "kit.load.nursery", "kit.load.users")
 """What only locust imports, in a process of its own: gevent has changed Python there."""
 
 

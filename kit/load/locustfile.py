@@ -32,6 +32,7 @@ from kit.stream.failures import CallFailedError, Failure
 
 _TELL_S = 0.5
 _LAST_WORDS_S = 3.0
+_LOOK_S = 0.02
 
 
 class Part:
@@ -99,17 +100,22 @@ def _plan_came(environment: Any, msg: Any, **_: Any) -> None:  # noqa: ARG001 (l
 def _counts_came(environment: Any, msg: Any, **_: Any) -> None:  # noqa: ARG001
     """Hand on what a process tells; ``kit load`` ends this one when all have ended."""
     line = memoryview(msg.data.encode() + b"\n")
-    while line:
-        line = line[os.write(int(os.environ[PIPE]), line) :]
+    try:
+        while line:
+            line = line[os.write(int(os.environ[PIPE]), line) :]
+    except BrokenPipeError:  # kit load was killed: nobody is left to end this process
+        os._exit(BAD_OPENING)
     _part.ended += msgspec.json.decode(msg.data, type=Message).ended
 
 
 def _end_came(environment: Any, **_: Any) -> None:
     """End before the plan does: what is under way may be answered for a moment."""
-    driver = _part.driver
-    if driver is not None:
+    driver, recorder = _part.driver, _part.recorder
+    if driver is not None and recorder is not None:
         driver.stopping = True
-        gevent.sleep(min(1.0, driver.plan.timeout_s))
+        end_s = time.monotonic() + min(1.0, driver.plan.timeout_s)
+        while recorder.in_flight and time.monotonic() < end_s:
+            gevent.sleep(_LOOK_S)
     _close(environment.runner)
 
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kit.errors import KitError, ModelContractError, NotReadyError, ServerError, UnknownModelError, suggestion
+from kit.errors import (
+    KitError,
+    LoadError,
+    ModelContractError,
+    NotReadyError,
+    ServerError,
+    UnknownModelError,
+    suggestion,
+)
 from kit.load import driving, generating, serverside
 from kit.load.figures import figures
-from kit.load.generating import Generator, Hosts
+from kit.load.generating import Hosts
 from kit.load.outcome import Collected, End, Outcome, batches, concluded
+from kit.load.prepared import Generator, Prepared
 from kit.load.values import Message, Plan
 from kit.load.verdict import Limits, gives_way
 from kit.stream.failures import CallFailedError, Trouble
@@ -35,9 +45,11 @@ def run(
     knee: Limits | None = None,
     stop: threading.Event | None = None,
     tell: Tell = lambda _: None,
+    prepared: Prepared | None = None,
 ) -> Outcome:
     """Make a load and return what came of it; ``tell`` is called about four times a second while it runs.
 
+    Loads that follow each other start sooner with one process ``prepared`` for all (``with Prepared() as prepared:``).
     With ``knee``, a step that gives way ends it. ``stop`` ends it early, and what was measured is returned; so it is
     where the server or the generator is lost. Raises ``NotReadyError`` where the server is not ready before the start,
     ``UnknownModelError``, ``ModelContractError``, ``InputsError`` and ``LoadError`` where requests cannot be made, and
@@ -50,13 +62,25 @@ def run(
     collected, watch = Collected(plan=plan), serverside.watch(plan)
     watch.start()
     try:
-        with generating.running(plan, hosts) as generator:
+        with _prepared(prepared) as process, process.running(plan, hosts) as generator:
             end = _listen(generator, collected, hosts, knee, stop or threading.Event(), tell)
             if not collected.newest and end is End.GENERATOR_LOST:
-                raise generating.failure(generator)
+                raise _failure(generator)
     finally:
         watch.stop()
     return concluded(collected, end, watch.seen)
+
+
+def _prepared(prepared: Prepared | None) -> contextlib.AbstractContextManager[Prepared]:
+    """Return one that is there, which stays, or one for this load."""
+    return Prepared() if prepared is None else contextlib.nullcontext(prepared)
+
+
+def _failure(generator: Generator) -> LoadError:
+    """Return why a locust that has ended told nothing."""
+    return LoadError(
+        f"the load generator ended with exit code {generator.code} before it sent anything: {generator.last_words()}"
+    )
 
 
 def preflight(plan: Plan) -> None:

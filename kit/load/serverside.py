@@ -74,7 +74,8 @@ class Watch:
         self.connection.close()
 
     def _run(self) -> None:
-        while not self._stop.wait(_EVERY_S if self.seen else 0):
+        self._ask()
+        while not self._stop.wait(_EVERY_S):
             self._ask()
         self._ask()
 
