@@ -27,7 +27,8 @@ def entrypoint():
     here = pathlib.Path()
     settings = {k: v for k, v in os.environ.items() if k.startswith("YOLO_")}
     seen = {"argv": sys.argv[1:], "settings": settings, "files": sorted(p.name for p in here.iterdir()),
-            "seed": torch.initial_seed(), "collects": gc.isenabled(), "without": [k for k, v in sys.modules.items() if v is None]}
+            "seed": torch.initial_seed(), "collects": gc.isenabled(),
+            "without": [k for k, v in sys.modules.items() if v is None]}
     pathlib.Path(os.environ["SEEN"]).write_text(json.dumps(seen))
     atexit.register(pathlib.Path(os.environ["SEEN"]).with_name("ended").touch)
     if os.environ.get("FAIL"):
