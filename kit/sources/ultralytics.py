@@ -24,8 +24,26 @@ from kit.sources.interface import Loaded
 _PYTHON = "KIT_ULTRALYTICS_PYTHON"
 _OPSET = 18
 
-_RUN = "import sys, torch; torch.manual_seed(0); from ultralytics.cfg import entrypoint; entrypoint()"
-"""Its command ``yolo``, wherever that is installed; a YAML's random weights are the same each time."""
+_RUN = """\
+import gc, os, sys
+gc.disable()
+sys.modules["thop"] = None
+import torch
+torch.manual_seed(0)
+from ultralytics.cfg import entrypoint
+gc.freeze()
+gc.enable()
+entrypoint()
+for stream in (sys.stdout, sys.stderr):
+    stream.flush()
+os._exit(0)
+"""
+"""Its command ``yolo``, wherever that is installed; a YAML's random weights are the same each time.
+
+Nothing is done for nobody: what is imported is no garbage to look through; ``thop``, which it can do without, runs the
+network to count operations for a line that is not read; and Python would take PyTorch apart at its end, which takes
+half a second.
+"""
 
 _VERSION = "import importlib.metadata as m; print(m.version('ultralytics'), m.version('torch'))"
 

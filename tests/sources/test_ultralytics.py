@@ -18,7 +18,7 @@ INSTALLED = importlib.util.find_spec("ultralytics") is not None
 
 STAND_IN = '''
 """Stands for Ultralytics' command line at the edge of the process: writes down how it was called, copies a model."""
-import json, os, pathlib, shutil, sys
+import atexit, gc, json, os, pathlib, shutil, sys
 import torch
 
 
@@ -27,8 +27,10 @@ def entrypoint():
     here = pathlib.Path()
     settings = {k: v for k, v in os.environ.items() if k.startswith("YOLO_")}
     seen = {"argv": sys.argv[1:], "settings": settings, "files": sorted(p.name for p in here.iterdir()),
-            "seed": torch.initial_seed()}
+            "seed": torch.initial_seed(), "collects": gc.isenabled(),
+            "without": [k for k, v in sys.modules.items() if v is None]}
     pathlib.Path(os.environ["SEEN"]).write_text(json.dumps(seen))
+    atexit.register(pathlib.Path(os.environ["SEEN"]).with_name("ended").touch)
     if os.environ.get("FAIL"):
         print("Traceback ...", file=sys.stderr)
         sys.exit("AssertionError: no head")
@@ -106,6 +108,14 @@ def test_what_it_says_last_is_the_reason(stand_in: Path, tmp_path: Path, monkeyp
     monkeypatch.setenv("FAIL", "1")
     with pytest.raises(ExportError, match=r"^ultralytics could not export yolo11n\.yaml: AssertionError: no head$"):
         sources.resolve("yolo11n.yaml").load("yolo11n.yaml", tmp_path, None)
+
+
+def test_it_collects_garbage_counts_no_operations_and_is_not_taken_apart(stand_in: Path, tmp_path: Path) -> None:
+    sources.resolve("yolo11n.yaml").load("yolo11n.yaml", tmp_path, None)
+    seen = json.loads(stand_in.read_text())
+    assert seen["collects"] is True
+    assert "thop" in seen["without"]
+    assert not stand_in.with_name("ended").exists()
 
 
 def test_a_shape_that_is_no_picture(stand_in: Path, tmp_path: Path) -> None:
