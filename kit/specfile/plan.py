@@ -34,15 +34,16 @@ class Override:
     value: object
 
 
-def jobs(path: Path, overrides: Iterable[Override] = ()) -> tuple[Job, ...]:
+def jobs(path: Path, overrides: Iterable[Override] = (), *, text: str | None = None) -> tuple[Job, ...]:
     """Return a job for each model of a spec file, in its order. Paths in it are relative to the file.
 
-    ``overrides`` stand above what the file says. Raises ``SourceNotFoundError`` where there is no file,
-    ``InvalidSpecError`` with every mistake, and ``UsageError`` for an option that is of one model where there are more.
+    ``overrides`` stand above what the file says; ``text`` is read as if it stood there. Raises ``SourceNotFoundError``
+    where there is no file, ``InvalidSpecError`` with every mistake, and ``UsageError`` for an option that is of one
+    model where there are more.
     """
     given = tuple(overrides)
     above = {override.attribute: override.value for override in given}
-    root, wrong = document.parse(document.text_of(path))
+    root, wrong = document.parse(document.text_of(path) if text is None else text)
     folders = above.get("target_folders", ())
     assert isinstance(folders, tuple)
     desk = Desk(folder=path.parent, target_folders=folders, problems=list(wrong))
