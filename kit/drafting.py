@@ -39,7 +39,7 @@ def draft(
 
 def _tools(spec: Spec, facts: Sequence[Target], lowerings: Mapping[str, Lowering]) -> list[str]:
     levels = [precision.get(made.chosen.precision) for made in lowerings.values()]
-    builders = [runtimes.choose(target, spec.runtime) for target in facts]
+    builders = [runtimes.choose(target, spec.on(target.name).runtime) for target in facts]
     of_precisions = (tool for level in levels for tool in level.tools)
     of_runtimes = (tool for builder in builders for tool in builder.tools)
     source = sources.resolve(spec.source)

@@ -140,8 +140,9 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
     """Find every mistake that can be found before any work."""
     facts = tuple(targets.load(name, options.target_folders) for name in spec.targets)
     for target in facts:
-        runtimes.choose(target, spec.runtime)
-        lacking.require(target, threads=spec.intra_op_threads, folders=options.target_folders)
+        asked = spec.on(target.name)
+        runtimes.choose(target, asked.runtime)
+        lacking.require(target, threads=asked.intra_op_threads, folders=options.target_folders)
     lowering.require(spec, [_precision_of(spec, target) for target in facts])
     contract.require_known(spec)
     if spec.labels is not None:
@@ -185,7 +186,8 @@ def _load(plan: _Plan, scratch: Path, standby: Standby) -> Loaded:
     """
     spec, stages = plan.spec, plan.stages
     loaded = loading.load(spec, plan.options.input_shape, stages, scratch, lambda: _expect_questions(plan, standby))
-    return loaded if spec.max_batch_size == 0 else loading.make_batch_variable(loaded, stages)
+    single = all(spec.on(name).max_batch_size == 0 for name in spec.targets)
+    return loaded if single else loading.make_batch_variable(loaded, stages)
 
 
 def _expect_questions(plan: _Plan, standby: Standby) -> None:
@@ -244,9 +246,10 @@ def _lower(plan: _Plan, graphs: Graphs, folder: Path) -> tuple[Mapping[str, Lowe
 
 
 def _bench(plan: _Plan, graphs: Graphs, pictures: Pictures | None, target: Target) -> Bench:
-    runtime = runtimes.choose(target, plan.spec.runtime)
+    spec = plan.spec.on(target.name)
+    runtime = runtimes.choose(target, spec.runtime)
     return Bench(
-        spec=plan.spec, graphs=graphs, pictures=pictures, target=target, runtime=runtime, stages=plan.stages
+        spec=spec, graphs=graphs, pictures=pictures, target=target, runtime=runtime, stages=plan.stages
     )  # fmt: skip
 
 
@@ -256,12 +259,12 @@ def _check(plan: _Plan, graphs: Graphs, target: Target, made: Lowering) -> None:
         from kit.building import reading
 
         reading.require(made.artifact, plan.stages)
-    runtime = runtimes.choose(target, plan.spec.runtime)
+    runtime = runtimes.choose(target, plan.spec.on(target.name).runtime)
     artifacts.check(made.artifact, made.model, graphs, target, runtime, plan.images, plan.stages)
 
 
 def _backends(plan: _Plan) -> tuple[str, ...]:
-    return tuple(runtimes.choose(target, plan.spec.runtime).name for target in plan.targets)
+    return tuple(runtimes.choose(target, plan.spec.on(target.name).runtime).name for target in plan.targets)
 
 
 def _render(plan: _Plan, graphs: Graphs, lowerings: Mapping[str, Lowering], files: Mapping[str, Artifact]) -> Content:
@@ -269,7 +272,7 @@ def _render(plan: _Plan, graphs: Graphs, lowerings: Mapping[str, Lowering], file
     names = labels.find(plan.spec.labels, graphs.network, graphs.meaning)
     texts = {
         f"configs/{target.name}.pbtxt": _config(
-            _with_precision(plan, lowerings[target.name]), graphs, target, files[target.name], labelled=bool(names)
+            _as_made(plan, target, lowerings[target.name]), graphs, target, files[target.name], labelled=bool(names)
         )
         for target in plan.targets
     }
@@ -284,9 +287,9 @@ def _render(plan: _Plan, graphs: Graphs, lowerings: Mapping[str, Lowering], file
     return Content(texts=texts, artifacts=tuple(different.values()), keep=plan.options.keep)
 
 
-def _with_precision(plan: _Plan, made: Lowering) -> _Plan:
-    """Return the plan as if the precision that a target got had been asked for."""
-    return replace(plan, spec=replace(plan.spec, precision=made.chosen.precision))
+def _as_made(plan: _Plan, target: Target, made: Lowering) -> _Plan:
+    """Return the plan for one target, as if the precision that it got had been asked for."""
+    return replace(plan, spec=replace(plan.spec.on(target.name), precision=made.chosen.precision, per_target={}))
 
 
 def _config(plan: _Plan, graphs: Graphs, target: Target, artifact: Artifact, *, labelled: bool) -> str:
@@ -347,12 +350,13 @@ def _prove(
 
 
 def _candidate(plan: _Plan, target: Target, artifact: Artifact, text: str) -> Candidate:
+    asked = plan.spec.on(target.name).intra_op_threads
     return Candidate(
         target=target,
         artifact=artifact,
         text=text,
         max_batch_size=_max_batch(plan, target, artifact),
-        threads=target.defaults.intra_op_threads if plan.spec.intra_op_threads is None else plan.spec.intra_op_threads,
+        threads=target.defaults.intra_op_threads if asked is None else asked,
     )
 
 
@@ -413,13 +417,13 @@ def _is_known(plan: _Plan, finished: Manifest) -> bool:
 
 
 def _precision_of(spec: Spec, target: Target) -> str:
-    return spec.precision or target.defaults.precision
+    return spec.on(target.name).precision or target.defaults.precision
 
 
 def _max_batch(plan: _Plan, target: Target, artifact: Artifact) -> int:
     backend = target.backend(artifact.backend)
     assert backend is not None
-    return render.max_batch_size(artifact.signature, backend, target, plan.spec)
+    return render.max_batch_size(artifact.signature, backend, target, plan.spec.on(target.name))
 
 
 def _meaning_parameters(spec: Spec) -> tuple[object, ...]:

@@ -265,12 +265,30 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Serving:
+    """How a model is served on one target, where that differs from what its spec says for all; None: as there."""
+
+    precision: str | None = None
+    runtime: str | None = None
+    max_batch_size: int | None = None
+    instance_count: int | None = None
+    max_queue_delay_us: int | None = None
+    intra_op_threads: int | None = None
+
+    @property
+    def given(self) -> dict[str, str | int]:
+        """What is said, by the field of ``Spec`` that it takes the place of."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Spec:
     """What the user asked for: one model, its task and its targets. None means: decide from the model or target.
 
     ``weights`` is a file for a network that has none of its own, or ``random`` where the source knows that word.
     ``precision`` may be ``auto``: the lowest that holds its budget. That is ``max_drop`` and ``max_class_drop``: points
     of 100 that the metric, and that of any class, may lose. ``metric`` is the user's own, package.module:callable.
+    ``per_target`` says for some targets what they are served with instead; ``on`` puts that in its place.
     """
 
     source: str
@@ -297,6 +315,12 @@ class Spec:
     max_drop: float = 1.0
     max_class_drop: float = 5.0
     metric: str | None = None
+    per_target: Mapping[str, Serving] = field(default_factory=dict)
+
+    def on(self, target: str) -> Spec:
+        """Return the spec as it holds on a target."""
+        said: dict[str, Any] = self.per_target[target].given if target in self.per_target else {}
+        return replace(self, **said) if said else self
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from kit import precision, runtimes, tasks
 from kit.specfile.kinds import Flag, Kind, Listed, Number, PerChannel, Shape, Text, Whole, Word
+from kit.specfile.per_target import PerTarget
 from kit.specfile.references import HeadLayout, Labels, Origin, PathTo, TargetName, Weights
 
 
@@ -59,6 +60,27 @@ THRESHOLDS = (
         default="100", example="100", also=("max_det", "top_k")),
 )  # fmt: skip
 
+KIND = (
+    Key(name="precision", kind=Word(what="precision", choices=precision.words), default="the target's", example="fp32",
+        help="Of weights and activations; auto: the lowest that holds its budget.", also=("dtype", "quantization")),
+    Key(name="runtime", kind=Word(what="runtime", choices=runtimes.names), default="the target's first",
+        example="onnxruntime", help="Triton's backend that runs the model.", also=("backend", "engine", "platform")),
+)  # fmt: skip
+
+BATCHING = (
+    Key(name="max_batch_size", kind=Whole(least=0, most=1024), default="the target's", example="4",
+        help="Largest batch.", also=("batch", "batch_size", "max_batch")),
+    Key(name="instances", kind=Whole(least=1, most=1024), attribute="instance_count", default="the target's",
+        example="1", help="Copies of the model that work at the same time.",
+        also=("instance_count", "copies", "count", "instance_group")),
+    Key(name="queue_delay_us", kind=Whole(least=0, most=60_000_000), attribute="max_queue_delay_us",
+        default="the target's", example="0", help="How long a batch may wait to fill, in microseconds.",
+        also=("queue_delay", "max_queue_delay_us", "max_queue_delay_microseconds")),
+    Key(name="threads", kind=Whole(least=0, most=1024), attribute="intra_op_threads", default="the target's",
+        example="1", help="CPU threads per instance, 0 for one for each core.",
+        also=("intra_op_threads", "cpu_threads", "intra_op_thread_count")),
+)  # fmt: skip
+
 MODEL: tuple[Key | Group, ...] = (
     Key(name="source", kind=Origin(), shared=False, required=True, default="required", example="model.onnx",
         help="The model: a path relative to this file, or what else kit generate takes.",
@@ -76,10 +98,7 @@ MODEL: tuple[Key | Group, ...] = (
     Key(name="contract", kind=Word(what="contract", choices=lambda: ("served", "native")), default="served",
         example="served",
         help="served: UINT8 frames in, detections or probabilities out. native: the model's own tensors."),
-    Key(name="precision", kind=Word(what="precision", choices=precision.words), default="the target's", example="fp32",
-        help="Of weights and activations; auto: the lowest that holds its budget.", also=("dtype", "quantization")),
-    Key(name="runtime", kind=Word(what="runtime", choices=runtimes.names), default="the target's first",
-        example="onnxruntime", help="Triton's backend that runs the model.", also=("backend", "engine", "platform")),
+    *KIND,
     Key(name="labels", kind=Labels(), default="the model's own", example="labels.txt",
         help="Class names: a file with one a line, or a set that everybody knows.",
         also=("classes", "names", "label_file")),
@@ -94,17 +113,10 @@ MODEL: tuple[Key | Group, ...] = (
     Key(name="color", kind=Word(what="color", choices=lambda: ("rgb", "bgr")), default="rgb; of YOLOX bgr",
         example="rgb", help="Channel order that the network was trained on; clients always send RGB.",
         also=("colour", "color_order", "channels")),
-    Key(name="max_batch_size", kind=Whole(least=0, most=1024), default="the target's", example="4",
-        help="Largest batch.", also=("batch", "batch_size", "max_batch")),
-    Key(name="instances", kind=Whole(least=1, most=1024), attribute="instance_count", default="the target's",
-        example="1", help="Copies of the model that work at the same time.",
-        also=("instance_count", "copies", "count", "instance_group")),
-    Key(name="queue_delay_us", kind=Whole(least=0, most=60_000_000), attribute="max_queue_delay_us",
-        default="the target's", example="0", help="How long a batch may wait to fill, in microseconds.",
-        also=("queue_delay", "max_queue_delay_us", "max_queue_delay_microseconds")),
-    Key(name="threads", kind=Whole(least=0, most=1024), attribute="intra_op_threads", default="the target's",
-        example="1", help="CPU threads per instance, 0 for one for each core.",
-        also=("intra_op_threads", "cpu_threads", "intra_op_thread_count")),
+    *BATCHING,
+    Key(name="per_target", kind=PerTarget(parts=(*KIND, *BATCHING)), shared=False, default="as for the others",
+        example="{x86-cpu: {instances: 1}}", help="What holds for one of the targets instead: kit tune writes it.",
+        also=("overrides", "by_target", "target_options")),
     Key(name="calibration", kind=PathTo(what="set of pictures"), default="random inputs", example="images",
         help="Real pictures that INT8 takes its ranges from, and to compare on: a folder, a COCO set, a video.",
         also=("images", "calibration_images", "data")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from kit.specfile import document, reading
 from kit.specfile.desk import Desk
 from kit.specfile.fields import MODEL, flat
 from kit.specfile.reading import Answers, Document, Model, Said
-from kit.types import Spec, Thresholds
+from kit.types import Serving, Spec, Thresholds
 
 _MOST_PROBLEMS = 100
 _OPTIONS = tuple(field.name for field in fields(Options))
@@ -34,15 +34,16 @@ class Override:
     value: object
 
 
-def jobs(path: Path, overrides: Iterable[Override] = ()) -> tuple[Job, ...]:
+def jobs(path: Path, overrides: Iterable[Override] = (), *, text: str | None = None) -> tuple[Job, ...]:
     """Return a job for each model of a spec file, in its order. Paths in it are relative to the file.
 
-    ``overrides`` stand above what the file says. Raises ``SourceNotFoundError`` where there is no file,
-    ``InvalidSpecError`` with every mistake, and ``UsageError`` for an option that is of one model where there are more.
+    ``overrides`` stand above what the file says; ``text`` is read as if it stood there. Raises ``SourceNotFoundError``
+    where there is no file, ``InvalidSpecError`` with every mistake, and ``UsageError`` for an option that is of one
+    model where there are more.
     """
     given = tuple(overrides)
     above = {override.attribute: override.value for override in given}
-    root, wrong = document.parse(document.text_of(path))
+    root, wrong = document.parse(document.text_of(path) if text is None else text)
     folders = above.get("target_folders", ())
     assert isinstance(folders, tuple)
     desk = Desk(folder=path.parent, target_folders=folders, problems=list(wrong))
@@ -76,6 +77,7 @@ def _job(read: Document, model: Model, above: Mapping[str, object]) -> Job | Non
     said = {**read.defaults, **model.answers}
     values: dict[str, Any] = {name: answer.value for name, answer in {**read.run, **said}.items()}
     values.update(above)
+    values["per_target"] = _below(values.get("per_target", {}), above)
     if "source" not in values:
         if "name" in values:
             _name(read.desk, model, values)
@@ -87,7 +89,7 @@ def _job(read: Document, model: Model, above: Mapping[str, object]) -> Job | Non
     values["name"] = _name(read.desk, model, values)
     values.setdefault("targets", ("x86-cpu",))
     values.setdefault("output", read.desk.folder / Options().output)
-    _lacks(read.desk, model, said, values)
+    _lacks(read.desk, model, said, values, above)
     thresholds = Thresholds(**{name: values.pop(name) for name in _THRESHOLDS if name in values})
     options = Options(**{name: values.pop(name) for name in _OPTIONS if name in values})
     if len(read.desk.problems) > before:
@@ -101,6 +103,12 @@ def _job(read: Document, model: Model, above: Mapping[str, object]) -> Job | Non
             raise
         read.desk.problems.append(_place(model, said, ("mean", "std")).problem(str(error)))
         return None
+
+
+def _below(said: Mapping[str, Serving], above: Mapping[str, object]) -> dict[str, Serving]:
+    """Return what is said for single targets, without what an option says for all."""
+    nothing: dict[str, Any] = {field.name: None for field in fields(Serving) if field.name in above}
+    return {name: replace(serving, **nothing) for name, serving in said.items()}
 
 
 def _drop_unfit(read: Document, model: Model, values: dict[str, Any], above: Mapping[str, object]) -> None:
@@ -130,14 +138,22 @@ def _name(desk: Desk, model: Model, values: Mapping[str, Any]) -> str:
     return name
 
 
-def _lacks(desk: Desk, model: Model, said: Answers, values: Mapping[str, Any]) -> None:
-    """Tell what a target does not have."""
+def _lacks(desk: Desk, model: Model, said: Answers, values: Mapping[str, Any], above: Mapping[str, object]) -> None:
+    """Tell what a target does not have, and of which the model knows nothing."""
+    apart: Mapping[str, Serving] = values["per_target"]
     for name in values["targets"]:
-        threads = values.get("intra_op_threads")
+        own = apart[name].intra_op_threads if name in apart else None
+        threads = values.get("intra_op_threads") if own is None else own
         target = desk.target(name)
-        place = _place(model, said, ("intra_op_threads", "targets"))
+        place = _place(model, said, ("intra_op_threads" if own is None else "per_target", "targets"))
         desk.problems.extend(
             place.problem(text) for text in lacking.problems(target, threads=threads, folders=desk.target_folders)
+        )
+    for name in set(apart) - set(values["targets"]) if "targets" not in above else ():
+        those = ", ".join(values["targets"])
+        at = _place(model, said, ("per_target",))
+        desk.problems.append(
+            at.problem(f"{name} is none of this model's targets ({those}); add it there, or delete it")
         )
 
 

@@ -67,6 +67,7 @@ def _values(spec: Spec, found: Recognised, target: Target) -> dict[str, str]:
         "contract": meaning.contract,
         "precision": target.defaults.precision,
     }
+    values["per_target"] = f"{{{target.name}: {{instances: {target.defaults.instance_count}}}}}"
     for key in flat(MODEL):
         if hasattr(target.defaults, default := key.sets):
             values[key.name] = str(getattr(target.defaults, default))

@@ -17,7 +17,7 @@ from kit.specfile import is_spec, plan
 from kit.specfile.fields import MODEL, RUN, flat
 from kit.specfile.kinds import Number, Whole
 from kit.specfile.plan import Override
-from kit.types import Normalization, Spec, Thresholds
+from kit.types import Normalization, Serving, Spec, Thresholds
 
 from .conftest import Plan
 
@@ -44,6 +44,7 @@ models:
     instances: 2
     queue_delay_us: 100
     threads: 3
+    per_target: {t4: {instances: 5, precision: fp16}}
     calibration: images
     calibration_count: 100
     validation: images
@@ -73,6 +74,7 @@ def test_every_key_arrives(planned: Plan) -> None:
         color="bgr", thresholds=Thresholds(score=0.3, iou=0.5, max_detections=7), max_batch_size=0, instance_count=2,
         max_queue_delay_us=100, intra_op_threads=3, calibration=Path("images"), validation=Path("images"),
         calibration_count=100, max_drop=2, max_class_drop=6.5, metric="package.module:score",
+        per_target={"t4": Serving(instance_count=5, precision="fp16")},
     )  # fmt: skip
     assert job.options == Options(
         output=Path("out"), verify="none", keep=2, alongside=True, target_folders=(Path("my-targets"),)
@@ -229,7 +231,7 @@ def test_every_option_of_generate_has_a_key_or_is_of_the_run() -> None:
     of_the_run = {"discard_edits", "no_cache", "no_verify", "quiet", "as_json", "workers"}
     short = {"score_threshold": "score", "iou_threshold": "iou"}
     keys = {key.sets for key in (*flat(MODEL), *RUN)}
-    assert {short.get(name, name) for name in options()} - of_the_run == keys - {"source"}
+    assert {short.get(name, name) for name in options()} - of_the_run == keys - {"source", "per_target"}
 
 
 def test_every_key_sets_something_that_there_is() -> None:
