@@ -9,6 +9,7 @@
     │   ├── UnknownHeadError        24
     │   ├── InvalidSpecError        25  a spec file with everything that is wrong in it
     │   ├── LoadError               90  a load test that cannot be made as asked
+    │   ├── TuneError               91  a tuning that cannot be made as asked
     │   ├── ValidationSetError      27  labelled pictures that do not fit each other or the model
     │   └── MetricError             28  the user's own metric failed or gave no number
     ├── SourceError                     the model that was given

@@ -64,3 +64,9 @@ class LoadError(UsageError):
     """A load test cannot be made as asked: a shape, a worker, or a generator that could not start."""
 
     exit_code = 90
+
+
+class TuneError(UsageError):
+    """A tuning cannot be made as asked: options that contradict each other, or a server without model control."""
+
+    exit_code = 91

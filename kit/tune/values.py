@@ -142,7 +142,7 @@ class Job:
     ``url`` is a running Triton with explicit model control, whose configuration is put back at the end; None: a server
     is started by ``engine`` (embedded, docker). ``variants`` are further repositories with the same model in another
     precision or runtime, by a name for each. ``images`` are sent (None: random values). ``journal`` gets each
-    measurement as it is made, and a tuning that finds one of the same job goes on from there.
+    measurement as it is made, and a tuning that finds one of the same job goes on from there, unless ``fresh``.
     """
 
     repository: Path
@@ -155,6 +155,7 @@ class Job:
     engine: str = "embedded"
     images: Path | None = None
     journal: Path | None = None
+    fresh: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
