@@ -44,6 +44,7 @@ AXES = (
     "kit.sources", "kit.heads", "kit.tasks", "kit.precision", "kit.runners", "kit.runtimes", "kit.stream.decode",
     "kit.stream.sinks", "kit.stream.sources", "kit.stream.wire", "kit.accuracy.layouts", "kit.accuracy.metrics",
     "kit.engines.builders", "kit.exports", "kit.load.arrivals", "kit.load.protocols",
+    "kit.tune.places",
 )  # fmt: skip
 HEAVY = ("torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "openvino", "cv2", "PIL", "grpc", "tritonclient",
          "google.protobuf", "numpy", "jinja2", "locust", "gevent", "av", "gi", "yaml", "prometheus_client",

@@ -45,6 +45,10 @@ class DockerServer(Endpoint):
         """Return None while the container runs, else its exit code."""
         return self.client.poll()
 
+    def process(self) -> int | None:
+        """Return None: it is a container's."""
+        return None
+
     def stop(self) -> None:
         """Answer what is in flight and end; the daemon kills what takes longer than ``exit_timeout_s`` + 5 s."""
         if self.client.poll() is None:

@@ -72,6 +72,10 @@ class EmbeddedServer(Endpoint):
         code = self.keeper.poll()
         return 128 - code if code is not None and code < 0 else code  # as the keeper itself tells of a signal
 
+    def process(self) -> int | None:
+        """Return Triton's process, whose children are the stubs."""
+        return self.server_pid
+
     def stop(self) -> None:
         """Answer what is in flight and end, within ``exit_timeout_s`` + 5 s."""
         if self.keeper.poll() is None:

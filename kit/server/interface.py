@@ -97,6 +97,9 @@ class RunningServer(Protocol):
     def exit_code(self) -> int | None:
         """Return None while the server's process runs, else its exit code (128 + N: signal N ended it)."""
 
+    def process(self) -> int | None:
+        """Return the number of Triton's own process on this machine, or None where it is not to be seen."""
+
     def stop(self) -> None:
         """Answer what is in flight and end, within ``exit_timeout_s`` + 5 s. Never hangs; may be called twice."""
 

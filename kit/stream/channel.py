@@ -11,7 +11,7 @@ import ipaddress
 import re
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -132,6 +132,47 @@ class Channel:
         request = messages.RepositoryIndexRequest(ready=True)
         answer = self._call("RepositoryIndex", request, messages.RepositoryIndexResponse, timeout_s)
         return tuple(sorted({model.name for model in answer.models}))
+
+    def known(self, timeout_s: float) -> tuple[str, ...]:
+        """Return the names of all models in the server's repository, ready or not."""
+        from tritonclient.grpc import service_pb2 as messages
+
+        answer = self._call(
+            "RepositoryIndex", messages.RepositoryIndexRequest(), messages.RepositoryIndexResponse, timeout_s
+        )
+        return tuple(sorted({model.name for model in answer.models}))
+
+    def load(
+        self, model: str, timeout_s: float, config: str | None = None, files: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Load a model, with this configuration (JSON) and these files (``1/model.onnx``) instead of its own.
+
+        https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_model_repository.md#load
+        """
+        from tritonclient.grpc import service_pb2 as messages
+
+        request = messages.RepositoryModelLoadRequest(model_name=model)
+        if config is not None:
+            request.parameters["config"].string_param = config
+        for path, content in (files or {}).items():
+            request.parameters[f"file:{path}"].bytes_param = content
+        self._call("RepositoryModelLoad", request, messages.RepositoryModelLoadResponse, timeout_s)
+
+    def unload(self, model: str, timeout_s: float) -> None:
+        """Begin to unload a model: its instances end when their requests are answered."""
+        from tritonclient.grpc import service_pb2 as messages
+
+        request = messages.RepositoryModelUnloadRequest(model_name=model)
+        self._call("RepositoryModelUnload", request, messages.RepositoryModelUnloadResponse, timeout_s)
+
+    def unsettled(self, model: str, timeout_s: float) -> bool:
+        """Return whether a version of the model is being loaded or unloaded now."""
+        from tritonclient.grpc import service_pb2 as messages
+
+        answer = self._call(
+            "RepositoryIndex", messages.RepositoryIndexRequest(), messages.RepositoryIndexResponse, timeout_s
+        )
+        return any(found.name == model and found.state in ("LOADING", "UNLOADING") for found in answer.models)
 
     def statistics(self, model: str, timeout_s: float) -> service_pb2.ModelStatisticsResponse:
         """Return what the server has counted of a model since it was loaded."""

@@ -49,6 +49,9 @@ class FakeServer:
     def exit_code(self) -> int | None:
         return self.code
 
+    def process(self) -> int | None:
+        return None
+
     def stop(self) -> None:
         self.log.append("stop")
 
