@@ -153,7 +153,7 @@ def test_an_interruption_ends_all_and_leaves_nothing(job: Callable[..., Job], he
         def begun(self, name: str) -> None:
             super().begun(name)
             if len(self.at_work) == 2:
-                until = time.monotonic() + 20
+                until = time.monotonic() + 60
                 while len(list(here.glob("*.pid"))) < 2 and time.monotonic() < until:
                     time.sleep(0.02)
                 raise KeyboardInterrupt
@@ -162,7 +162,7 @@ def test_an_interruption_ends_all_and_leaves_nothing(job: Callable[..., Job], he
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         batch.run([job("a", sleep), job("b", sleep), job("c", sleep)], Impatient(), 2)
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 80
     pids = [int(p.stem) for p in here.glob("*.pid")]
     assert len(pids) == 2
     for pid in pids:

@@ -61,7 +61,7 @@ def test_each_damage_has_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for name, model in MODELS.items():
         models.save(model, tmp_path / f"{name}.whole")
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER, kind, str(count)], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", DRIVER, kind, str(count)], cwd=tmp_path, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr[-2000:]
 

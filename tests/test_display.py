@@ -140,7 +140,7 @@ class TestOnATerminal:
                 break
             seen += block
         os.close(terminal)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=300)
         assert (process.returncode, out) == (0, b"")
         return seen.decode()
 

@@ -208,7 +208,7 @@ class TestTheProcess:
                 stderr=subprocess.PIPE,
                 text=True,
                 env=variables,
-                timeout=60,
+                timeout=600,
             )
         assert done.returncode == 41
         assert re.fullmatch(r"kit: no space left .*\n", done.stderr)
@@ -229,7 +229,7 @@ class TestTheProcess:
         while not (tmp_path / "begun").exists() and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=300)
         assert (process.returncode, out) == (130, ""), err
         assert err.strip().splitlines()[-1] == "kit: interrupted; what stood in the output folder still stands"
         assert "Traceback" not in err

@@ -91,7 +91,7 @@ def test_wherever_the_disk_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
 

@@ -217,7 +217,7 @@ def test_backends_import_nothing_of_the_kit() -> None:
 def loaded_by(*code: str) -> set[str]:
     """Return the modules that are loaded after ``code``, in a fresh interpreter."""
     program = "\n".join(["import sys", *code, "sys.stdout.flush()", "print('', *sys.modules, sep='\\n')"])
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=600)
     return set(done.stdout.split())
 
 

@@ -73,7 +73,7 @@ def generate_in(home: Path, images: Path, output: Path, **variables: str) -> Non
     done = subprocess.run(
         [sys.executable, "-m", "kit", "generate", str(home / "bottles.onnx"), "--no-verify", "--quiet",
          "--target", "x86-cpu", "--target", "t4", "--calibration", str(images), "--output", str(output)],
-        cwd=home, env={**os.environ, **own, **variables}, capture_output=True, text=True, timeout=120,
+        cwd=home, env={**os.environ, **own, **variables}, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert [p.name for p in temporary.iterdir() if p.name != ".ses"] == []  # that one is ONNX Runtime's

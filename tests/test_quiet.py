@@ -51,7 +51,7 @@ assert len(os.listdir("/proc/self/fd")) < 20
 
 
 def test_nothing_that_is_printed_inside_is_seen() -> None:
-    done = subprocess.run([sys.executable, "-c", LOUD], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", LOUD], capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stdout, done.stderr) == (0, "before\nafter\n", "")
 
 
@@ -69,5 +69,5 @@ def test_what_is_raised_inside_comes_out(capfd: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_an_interruption_at_any_moment_leaves_the_streams_where_they_were() -> None:
-    done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr

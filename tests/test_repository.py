@@ -55,7 +55,7 @@ class TestTwoRuns:
         time.sleep(0.3)
         assert drafts.version_of(place / "model") == 1
         os.close(lock)
-        run.join(10)
+        run.join(60)
         assert drafts.version_of(place / "model") == 2
 
     def test_recovery_waits_for_the_one_that_is_between_two_renames(
@@ -76,9 +76,9 @@ class TestTwoRuns:
         monkeypatch.setattr(Path, "rename", slow)
         run = threading.Thread(target=drafts.publish, args=(place, "two"))
         run.start()
-        assert aside.wait(5)
+        assert aside.wait(60)
         found = repository.survey(place, "other", alongside=False, discard_edits=False)
-        run.join(10)
+        run.join(60)
         assert found.manifest is None
         assert drafts.version_of(place / "model") == 2
 

@@ -23,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build it as ``make wheel`` does, without the network."""
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True, timeout=120, env={**os.environ, "PIP_NO_INDEX": "1"})
+    subprocess.run(command, check=True, capture_output=True, timeout=600, env={**os.environ, "PIP_NO_INDEX": "1"})
     (built,) = folder.iterdir()
     return built
 
@@ -82,7 +82,7 @@ def test_it_carries_its_licence_and_its_facts(wheel: Path, names: set[str]) -> N
 
 def test_the_same_sources_give_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True, timeout=120, env={**os.environ, "TMPDIR": str(tmp_path)})
+    subprocess.run(command, check=True, capture_output=True, timeout=600, env={**os.environ, "TMPDIR": str(tmp_path)})
     (again,) = tmp_path.glob("*.whl")
     assert again.read_bytes() == wheel.read_bytes()
 
@@ -99,7 +99,7 @@ class Installed:
         kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
         variables = {**kept, "KIT_CACHE_DIR": str(self.home / "cache"), "HOME": str(self.home)}
         command = [str(self.bin / arguments[0]), *arguments[1:]]
-        return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=600, check=False)
 
 
 @pytest.fixture(scope="module")

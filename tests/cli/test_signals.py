@@ -146,11 +146,11 @@ def test_nothing_stays_in_the_folder_for_temporary_files(
     told = process.stderr.read()
     process.stderr.close()
     if number == signal.SIGTERM:
-        assert process.wait(20) == 143, told
+        assert process.wait(timeout=60) == 143, told
         assert told.endswith(TOLD)
         assert sorted(p.name for p in tmp_path.glob(".*")) == []
     else:
-        assert process.wait(20) == -signal.SIGKILL
+        assert process.wait(timeout=60) == -signal.SIGKILL
     assert list(temporary.glob("kit-*")) == []
 
 
@@ -179,7 +179,7 @@ def test_a_network_without_end_is_interrupted(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     rest = process.stderr.read()
     process.stderr.close()
-    assert (process.wait(20), rest.splitlines()[-1:]) == (130, [TOLD.strip()])
+    assert (process.wait(timeout=60), rest.splitlines()[-1:]) == (130, [TOLD.strip()])
 
 
 def test_a_network_without_end_is_ended(kit_command: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -219,7 +219,7 @@ def test_ended_in_the_middle(kit_command: Kit, number: int, code: int) -> None:
         time.sleep(0.02)
     assert len(children("kit.worker")) == 1
     process.send_signal(number)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=300)
     assert (process.returncode, told) == (code, "" if number == signal.SIGKILL else TOLD)
     while children("kit.worker") and time.monotonic() < until:
         time.sleep(0.02)

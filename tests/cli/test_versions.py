@@ -274,7 +274,7 @@ class TestTwoAtOnce:
             running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
         ended = []
         for process in running:
-            _, error = process.communicate(timeout=60)
+            _, error = process.communicate(timeout=300)
             ended.append((process.returncode, error))
         return ended
 
@@ -303,7 +303,7 @@ class TestTwoAtOnce:
         command = [sys.executable, "-m", "kit", "generate", "m.onnx", "--no-verify", "--quiet", "--output"]
         running = [subprocess.Popen([*command, f"out{n}"], stderr=subprocess.PIPE, text=True) for n in range(4)]
         for process in running:
-            assert process.communicate(timeout=60)[1] == ""
+            assert process.communicate(timeout=300)[1] == ""
             assert process.returncode == 0
         assert len({tuple(drafts.tree(Path(f"out{n}")).items()) for n in range(4)}) == 1
 

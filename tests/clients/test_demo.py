@@ -115,7 +115,7 @@ class TestAsking:
             begun = time.monotonic()
             with pytest.raises(NoAnswerError, match=r"^kinds at 127.0.0.1:9 gave no answer: "):
                 asker.ask([picture])
-            assert time.monotonic() - begun < 3
+            assert time.monotonic() - begun < 20
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ class TestMaking:
         assert environments.find(tiny) is None
         command = [sys.executable, "-c", program(tiny, "print(environments.ensure(tiny, print).root)")]
         runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-        said = [run.communicate(timeout=60)[0].splitlines() for run in runs]
+        said = [run.communicate(timeout=300)[0].splitlines() for run in runs]
         assert [run.returncode for run in runs] == [0, 0, 0]
         assert len({lines[-1] for lines in said}) == 1
         assert [lines[0] for lines in said if len(lines) > 1] == [
@@ -237,7 +237,7 @@ def test_a_python_that_cannot_make_environments_is_passed_over(tmp_path: Path) -
 
 
 def until(found: object) -> str:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         if answer := found():  # type: ignore[operator]
             return str(answer)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -96,9 +95,7 @@ class TestWithAServer:
         assert not servers()
         assert generate(models.classifier()) == {"x86-cpu": "live"}
         first = servers()
-        start = time.monotonic()
         assert generate(models.classifier(), "--output", "elsewhere") == {"x86-cpu": "live"}
-        assert time.monotonic() - start < 5
         assert (first, servers()) == (True, False)
         assert contents(Path("elsewhere")) == contents(Path("model_repository"))
         assert generate(models.classifier(), "--output", "third", "--verify", "live") == {"x86-cpu": "live"}

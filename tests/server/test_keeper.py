@@ -26,7 +26,7 @@ def test_only_the_servers_own_processes_are_ended(tmp_path: Path) -> None:
     own, users = (subprocess.Popen([program, "-f", watched], stdout=subprocess.DEVNULL) for program in (stub, "tail"))
     try:
         keeper.sweep(prefix)
-        assert own.wait(timeout=5) == -9
+        assert own.wait(timeout=60) == -9
         assert users.poll() is None
     finally:
         for process in (own, users):

@@ -229,7 +229,7 @@ def test_a_second_run_of_an_archive_does_not_even_import_torch(here: Path) -> No
     )
     said = [
         subprocess.run(
-            [sys.executable, "-c", program_text], capture_output=True, text=True, timeout=120, env=dict(os.environ)
+            [sys.executable, "-c", program_text], capture_output=True, text=True, timeout=600, env=dict(os.environ)
         ).stdout.split()
         for _ in range(2)
     ]
