@@ -17,7 +17,7 @@ def test_the_command_line_takes_it(service: str) -> None:
     name, *words = SERVICES[service]["command"].split()
     command = cli.cli.get_command(click.Context(cli.cli), name)
     assert command is not None
-    command.make_context(name, words, parent=click.Context(cli.cli))
+    command.make_context(name, words, parent=click.Context(cli.cli, **cli.cli.context_settings))
 
 
 def test_as_many_workers_are_started_as_are_waited_for() -> None:
