@@ -39,7 +39,8 @@ from kit import accuracy, calibration, environments, graph, latency, precision, 
 from kit.accuracy.validation import Validation
 from kit.cache import file_digest
 from kit.precision.interface import Ask, Pictures
-from kit.types import Interpretation, Model, Signature, Target, Thresholds
+from kit.targets.values import Target
+from kit.types import Interpretation, Model, Signature, Thresholds
 
 ROOT = Path(__file__).parents[1]
 DIGITS = ROOT / "examples" / "digits"

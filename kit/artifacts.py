@@ -12,7 +12,8 @@ from kit.cache import Key
 from kit.inputs import Recipe
 from kit.runtimes.interface import Runtime
 from kit.stages import Stages
-from kit.types import Artifact, Graphs, Model, Target
+from kit.targets.values import Target
+from kit.types import Artifact, Graphs, Model
 
 
 def build(model: Model, target: Target, runtime: Runtime, stages: Stages) -> Artifact:

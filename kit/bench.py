@@ -20,7 +20,8 @@ from kit.precision.interface import TRAINED_BITS, Ask, Lowered, Precision
 from kit.runners.interface import Running
 from kit.runtimes.interface import Runtime
 from kit.stages import Stages
-from kit.types import Artifact, Graphs, Model, Spec, Target
+from kit.targets.values import Target
+from kit.types import Artifact, Graphs, Model, Spec
 
 if TYPE_CHECKING:
     from kit.accuracy import Answers, Budget, Validation, Verdict

@@ -13,7 +13,8 @@ from pathlib import Path
 from kit import runners, tasks
 from kit.inputs import Samples
 from kit.runtimes.interface import Runtime
-from kit.types import Graphs, Model, Parity, Target
+from kit.targets.values import Target
+from kit.types import Graphs, Model, Parity
 
 EXACT = "@f32"
 """Ends a reference of a runner whose library may compute in less than the file says: it is computed as it says."""

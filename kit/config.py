@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import BadRepositoryError, suggestion
-from kit.types import Signature, Target, Tensor
+from kit.targets.values import Target
+from kit.types import Signature, Tensor
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput

@@ -8,7 +8,8 @@ from kit import __version__, precision, runtimes, sources, targets
 from kit.cache import tool_version
 from kit.lowering import Lowering
 from kit.manifest import AccuracyRecord, Manifest, Origin, TargetRecord
-from kit.types import Artifact, Graphs, Spec, Target, Verification
+from kit.targets.values import Target
+from kit.types import Artifact, Graphs, Spec, Verification
 
 GRAPH_TOOLS = ("onnx", "onnxruntime")
 """The distributions that every model goes through."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kit import runtimes, targets
 from kit.errors import TargetFileError, UnsupportedModelError, UsageError
-from kit.types import Target
+from kit.targets.values import Target
 
 
 def problems(target: Target, *, threads: int | None, folders: Sequence[Path] = ()) -> Iterator[str]:

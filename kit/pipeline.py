@@ -42,7 +42,8 @@ from kit.repository import Content, Published
 from kit.sources.interface import Loaded
 from kit.stages import Stages
 from kit.standby import Standby
-from kit.types import Artifact, Entry, Graphs, Interpretation, Model, Parity, Spec, Target, Verification
+from kit.targets.values import Target
+from kit.types import Artifact, Entry, Graphs, Interpretation, Model, Parity, Spec, Verification
 from kit.verify import Candidate, Verifier
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from kit import templating
 from kit.errors import UnsupportedModelError
-from kit.types import DIGEST_PARAMETER, Accelerator, Backend, DataType, Signature, Spec, Target, Tensor
+from kit.targets.values import Accelerator, Backend, Target
+from kit.types import DIGEST_PARAMETER, DataType, Signature, Spec, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,8 @@ from kit.server import embedded, environment
 from kit.server.environment import ServerEnvironment
 from kit.stages import Stages
 from kit.standby import Standby
-from kit.types import Artifact, DataType, Entry, Target, Tensor, Verification
+from kit.targets.values import Target
+from kit.types import Artifact, DataType, Entry, Tensor, Verification
 
 if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient

@@ -47,8 +47,9 @@ from kit.stream.decode.interface import Decoder
 from kit.stream.sinks.interface import Sink
 from kit.stream.sources.interface import Source as FrameSource
 from kit.stream.wire.interface import Wire
+from kit.targets.values import Backend, Target
 from kit.tasks.interface import Task
-from kit.types import Artifact, Backend, Model, Spec, Target
+from kit.types import Artifact, Model, Spec
 
 AXES = {
     "kit.engines.builders": Builder,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kit import lacking, targets
-from kit.types import Backend, Target
+from kit.targets.values import Backend, Target
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from kit.engines.recipe import Recipe, Span
 from kit.errors import BadRepositoryError, EditedRepositoryError, EngineMismatchError, UsageError, suggestion
 from kit.manifest import Manifest
 from kit.repository import Published
-from kit.types import DIGEST_PARAMETER, Target
+from kit.targets.values import Target
+from kit.types import DIGEST_PARAMETER
 
 if TYPE_CHECKING:
     import onnx

@@ -16,7 +16,7 @@ from rich.text import Text
 from kit import targets
 from kit.cli import _options
 from kit.targets.schema import CHOICE, covering, values_of
-from kit.types import Backend, Target
+from kit.targets.values import Backend, Target
 
 _TABLE_WIDTH = 80
 _HEADERS = (

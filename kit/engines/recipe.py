@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from kit.engines import versions
 from kit.errors import UnsupportedModelError, UsageError
-from kit.types import Signature, Target, Tensor
+from kit.targets.values import Target
+from kit.types import Signature, Tensor
 
 _SPAN = re.compile(r"(.+)=([1-9]\d*(?:x[1-9]\d*)*)(?:\.\.([1-9]\d*(?:x[1-9]\d*)*))?")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import UnsupportedModelError
-from kit.types import Target
+from kit.targets.values import Target
 
 if sys.version_info >= (3, 11):
     import tomllib

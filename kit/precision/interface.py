@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
-from kit.types import Interpretation, Model, Signature, Target
+from kit.targets.values import Target
+from kit.types import Interpretation, Model, Signature
 
 if TYPE_CHECKING:
     import numpy as np

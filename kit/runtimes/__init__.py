@@ -5,7 +5,7 @@ from __future__ import annotations
 from kit import axis
 from kit.errors import UnsupportedModelError, UsageError, suggestion
 from kit.runtimes.interface import Runtime
-from kit.types import Target
+from kit.targets.values import Target
 
 
 def names() -> tuple[str, ...]:

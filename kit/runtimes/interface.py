@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from kit.types import Artifact, Model, Target
+from kit.targets.values import Target
+from kit.types import Artifact, Model
 
 
 @runtime_checkable

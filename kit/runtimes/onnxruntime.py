@@ -6,7 +6,8 @@ from pathlib import Path
 
 from kit.errors import UnsupportedModelError
 from kit.graph import unchanged
-from kit.types import Artifact, Model, Target
+from kit.targets.values import Target
+from kit.types import Artifact, Model
 
 
 class OnnxRuntime:

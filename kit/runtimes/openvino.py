@@ -9,7 +9,8 @@ from kit import environments
 from kit.cache import file_digest
 from kit.environments import ScriptError, Worker
 from kit.errors import StageError, UnsupportedModelError
-from kit.types import Artifact, DataType, Model, Signature, StoredFile, Target, Tensor
+from kit.targets.values import Target
+from kit.types import Artifact, DataType, Model, Signature, StoredFile, Tensor
 
 _SCRIPT = Path(__file__).with_name("_openvino_script.py")
 _REMEDY = "serve it with --runtime onnxruntime"

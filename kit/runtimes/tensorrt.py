@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import kit.graph
 from kit.engines import dialect, versions
 from kit.errors import StageError, UnsupportedModelError
-from kit.types import Artifact, Model, Target
+from kit.targets.values import Target
+from kit.types import Artifact, Model
 
 if TYPE_CHECKING:
     import onnx

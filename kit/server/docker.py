@@ -17,7 +17,7 @@ from kit.server import engines, models, ports
 from kit.server.endpoint import Endpoint
 from kit.server.interface import ServerOptions
 from kit.server.ports import Ports
-from kit.types import Target
+from kit.targets.values import Target
 
 _HTTP, _GRPC, _METRICS = 8000, 8001, 8002
 _MODELS = "/models"

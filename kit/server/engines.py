@@ -8,7 +8,7 @@ from pathlib import Path
 from kit.engines import gpus, provenance
 from kit.engines.provenance import Wanted
 from kit.server.models import ServedModel
-from kit.types import Target
+from kit.targets.values import Target
 
 _BACKEND = "tensorrt"
 

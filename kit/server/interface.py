@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from kit.errors import UsageError, suggestion
-from kit.types import Target
+from kit.targets.values import Target
 
 ENGINES = ("embedded", "docker")
 

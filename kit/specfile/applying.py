@@ -14,7 +14,8 @@ from kit.jobs import Job
 from kit.specfile import document, editing, plan
 from kit.specfile.editing import Place
 from kit.specfile.fields import BATCHING, KIND
-from kit.types import Serving, Target
+from kit.targets.values import Target
+from kit.types import Serving
 
 _REMEDY = "make room, or make it one that can be written"
 

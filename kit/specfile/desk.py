@@ -9,7 +9,7 @@ from typing import Protocol
 
 from kit import targets
 from kit.document import Items, Node, Pairs, Problem, Scalar
-from kit.types import Target
+from kit.targets.values import Target
 
 NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 

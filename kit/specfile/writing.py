@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from kit import heads, sources, summary
 from kit.recognise import Recognised
 from kit.specfile.fields import MODEL, RUN, Group, Key, flat
-from kit.types import Spec, Target
+from kit.targets.values import Target
+from kit.types import Spec
 
 _WIDTH = 100
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-")

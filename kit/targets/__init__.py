@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kit.errors import TargetFileError, UnknownTargetError, suggestion
 from kit.targets.schema import problems_of, target_of
-from kit.types import Target
+from kit.targets.values import Target
 
 BUILT_IN = Path(__file__).parent
 """The folder of the targets that come with the kit."""

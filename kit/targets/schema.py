@@ -1,6 +1,6 @@
 """What a target file may say: every key, its type and its limits; and from its table to a ``Target``.
 
-The keys are the fields of ``kit.types``; ``problems_of`` finds everything that is wrong, so that ``target_of``
+The keys are the fields of ``kit.targets.values``; ``problems_of`` finds everything that is wrong, so that ``target_of``
 only has to build.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from kit.errors import suggestion
-from kit.types import Accelerator, Backend, Defaults, Device, Fact, Stack, Target
+from kit.targets.values import Accelerator, Backend, Defaults, Device, Fact, Stack, Target
 
 Table = Mapping[str, object]
 

@@ -8,7 +8,8 @@ from typing import Any
 from kit import targets
 from kit.engines import recipe
 from kit.engines.recipe import Recipe
-from kit.types import DataType, Signature, Target, Tensor
+from kit.targets.values import Target
+from kit.types import DataType, Signature, Tensor
 
 VERSIONS = ("8.6.1", "10.3.0", "10.11.0", "10.16.0", "11.1.0")
 """Releases whose options the tests have: ``trtexec-options.toml``."""

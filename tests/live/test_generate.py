@@ -25,7 +25,8 @@ from kit.errors import VerificationError
 from kit.inputs import Recipe
 from kit.server import embedded, environment
 from kit.server.interface import ServerOptions
-from kit.types import Artifact, Entry, Target
+from kit.targets.values import Target
+from kit.types import Artifact, Entry
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("embedded_server_runs", "cold_cache")]
 

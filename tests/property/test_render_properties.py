@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from kit import render, targets
 from kit.config import check_config, parse, to_load_override
-from kit.types import DataType, Signature, Spec, Target, Tensor
+from kit.targets.values import Target
+from kit.types import DataType, Signature, Spec, Tensor
 
 TARGETS = tuple(targets.load(n) for n in targets.names())
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)

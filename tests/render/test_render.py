@@ -9,7 +9,8 @@ import pytest
 from kit import render, targets, templating
 from kit.config import check_config, parse
 from kit.errors import UnsupportedModelError
-from kit.types import DataType, Signature, Spec, Target, Tensor
+from kit.targets.values import Target
+from kit.types import DataType, Signature, Spec, Tensor
 
 Golden = Callable[[str, str], None]
 DIGEST = "0123456789abcdef" * 4

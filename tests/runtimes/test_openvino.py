@@ -24,7 +24,8 @@ import kit.graph
 from kit import built, contract, environments, inputs, runners, runtimes, simplify, targets
 from kit.errors import ParityError, SourceNotFoundError, UnsupportedModelError
 from kit.server import embedded
-from kit.types import Artifact, Graphs, Model, Spec, Target
+from kit.targets.values import Target
+from kit.types import Artifact, Graphs, Model, Spec
 
 pytestmark = pytest.mark.skipif(
     not environments.is_made("openvino") and not os.environ.get("KIT_TEST_ENVIRONMENTS"),

@@ -13,7 +13,7 @@ import tomli_w
 from kit import targets
 from kit.errors import TargetFileError, UnknownTargetError
 from kit.targets.schema import NAME, covering, unsourced, values_of
-from kit.types import Target
+from kit.targets.values import Target
 
 REQUIRED = {
     "x86-cpu", "arm64-cpu", "t4", "l4", "rtx-4090", "orin-nano-8gb", "orin-nx-8gb", "orin-nx-16gb", "agx-orin-64gb",
