@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.pipeline import Options, Result
+from kit.pipeline import Result
+from kit.planning import Options
 from kit.types import Spec
 
 

@@ -14,10 +14,10 @@ from kit import (
     drafting,
     inputs,
     labels,
-    lacking,
     loading,
     lowering,
     manifest,
+    planning,
     render,
     report,
     repository,
@@ -31,16 +31,15 @@ from kit import (
     workspace,
 )
 from kit.bench import Bench
-from kit.cache import Cache, Key
-from kit.errors import UsageError
+from kit.cache import Key
 from kit.inputs import Recipe
 from kit.lowering import Lowering
 from kit.manifest import Manifest
 from kit.pictures import Pictures
+from kit.planning import Options, Plan
 from kit.progress import Progress, Silent
-from kit.repository import Content, Published
+from kit.repository import Content
 from kit.sources.interface import Loaded
-from kit.stages import Stages
 from kit.standby import Standby
 from kit.targets.values import Target
 from kit.types import Artifact, Entry, Graphs, Interpretation, Model, Parity, Spec, Verification
@@ -48,25 +47,6 @@ from kit.verify import Candidate, Verifier
 
 if TYPE_CHECKING:
     from kit.quality.values import Quality
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How to work, as opposed to what to make (``Spec``).
-
-    ``verify`` is ``auto`` (a real server for what no real server has answered yet), ``live`` (a real server in
-    any case) or ``none``. ``keep`` is how many old versions stay. ``target_folders`` hold the user's own targets.
-    ``input_shape`` is that of a PyTorch model's input, without the batch dimension.
-    """
-
-    output: Path = Path("model_repository")
-    verify: str = "auto"
-    keep: int = 1
-    alongside: bool = False
-    discard_edits: bool = False
-    use_cache: bool = True
-    input_shape: tuple[int, ...] | None = None
-    target_folders: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,18 +65,6 @@ class Result:
     page: Path | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """What is known before a stage has run."""
-
-    spec: Spec
-    options: Options
-    targets: tuple[Target, ...]
-    published: Published
-    stages: Stages
-    images: tuple[Path, ...]
-
-
 def generate(spec: Spec, options: Options, progress: Progress | None = None) -> Result:
     """Make a model's folder and publish it; what stood there stands until the new one is whole.
 
@@ -112,7 +80,7 @@ def generate(spec: Spec, options: Options, progress: Progress | None = None) -> 
 
 
 def _generate(spec: Spec, options: Options, progress: Progress, start: float) -> Result:
-    plan = _prepare(spec, options, progress)
+    plan = planning.prepare(spec, options, progress)
     with (
         plan.stages.cache.in_use(),
         workspace.opened(options.output) as work,
@@ -137,50 +105,7 @@ def _generate(spec: Spec, options: Options, progress: Progress, start: float) ->
     )
 
 
-def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
-    """Find every mistake that can be found before any work."""
-    facts = tuple(targets.load(name, options.target_folders) for name in spec.targets)
-    for target in facts:
-        asked = spec.on(target.name)
-        runtimes.choose(target, asked.runtime)
-        lacking.require(target, threads=asked.intra_op_threads, folders=options.target_folders)
-    lowering.require(spec, [_precision_of(spec, target) for target in facts])
-    contract.require_known(spec)
-    if spec.labels is not None:
-        labels.read(spec.labels)
-    if spec.metric is not None:
-        from kit import accuracy
-
-        accuracy.own_metric(spec.metric)
-    source = sources.resolve(spec.source)
-    if options.input_shape is not None and not source.needs_shape:
-        raise UsageError(f"{spec.source} says itself what it takes; --input-shape is for PyTorch models")
-    if spec.weights is not None and not source.takes_weights:
-        raise UsageError(
-            f"{spec.source} has its weights inside; --weights is for package.module:callable and timm:NAME"
-        )
-    pictures = spec.validation or spec.calibration
-    cache = Cache(fresh=not options.use_cache)
-    cache.sweep()
-    return _Plan(
-        spec=spec,
-        options=options,
-        targets=facts,
-        published=repository.survey(
-            options.output, spec.name, alongside=options.alongside, discard_edits=options.discard_edits
-        ),
-        stages=Stages(cache=cache, progress=progress),
-        images=_images(pictures) if pictures else (),
-    )
-
-
-def _images(source: Path) -> tuple[Path, ...]:
-    from kit import calibration
-
-    return calibration.images(source)
-
-
-def _load(plan: _Plan, scratch: Path, standby: Standby) -> Loaded:
+def _load(plan: Plan, scratch: Path, standby: Standby) -> Loaded:
     """Read the source as ONNX, with a free batch where that can be proved.
 
     The server that will be asked about a model nobody has seen before is started meanwhile.
@@ -191,12 +116,12 @@ def _load(plan: _Plan, scratch: Path, standby: Standby) -> Loaded:
     return loaded if single else loading.make_batch_variable(loaded, stages)
 
 
-def _expect_questions(plan: _Plan, standby: Standby) -> None:
+def _expect_questions(plan: Plan, standby: Standby) -> None:
     if plan.options.verify != "none":
         standby.begin(idle=sources.resolve(plan.spec.source).elsewhere)
 
 
-def _convert(plan: _Plan, loaded: Loaded) -> Graphs:
+def _convert(plan: Plan, loaded: Loaded) -> Graphs:
     """Simplify the network, decide what it means, put the contract around it."""
     stages, original = plan.stages, loaded.model
     network = loading.simplified(original, stages)
@@ -222,13 +147,13 @@ def _convert(plan: _Plan, loaded: Loaded) -> Graphs:
     )
 
 
-def _lower(plan: _Plan, graphs: Graphs, folder: Path) -> tuple[Mapping[str, Lowering], Quality | None, Path | None]:
+def _lower(plan: Plan, graphs: Graphs, folder: Path) -> tuple[Mapping[str, Lowering], Quality | None, Path | None]:
     """Give each target the lowest precision that was asked for and is proved, and write the quality report.
 
     Raises ``AccuracyError`` where the only one that was asked for does not hold.
     """
     spec, stages = plan.spec, plan.stages
-    wanted = {target.name: _precision_of(spec, target) for target in plan.targets}
+    wanted = {target.name: planning.precision_of(spec, target) for target in plan.targets}
     pictures = lowering.pictures(spec, graphs, wanted.values(), stages)
     made, quality, page = {}, None, None
     for bench in (_bench(plan, graphs, pictures, target) for target in plan.targets):
@@ -246,7 +171,7 @@ def _lower(plan: _Plan, graphs: Graphs, folder: Path) -> tuple[Mapping[str, Lowe
     return made, None if quality is None else quality.without_pictures(), page
 
 
-def _bench(plan: _Plan, graphs: Graphs, pictures: Pictures | None, target: Target) -> Bench:
+def _bench(plan: Plan, graphs: Graphs, pictures: Pictures | None, target: Target) -> Bench:
     spec = plan.spec.on(target.name)
     runtime = runtimes.choose(target, spec.runtime)
     return Bench(
@@ -254,7 +179,7 @@ def _bench(plan: _Plan, graphs: Graphs, pictures: Pictures | None, target: Targe
     )  # fmt: skip
 
 
-def _check(plan: _Plan, graphs: Graphs, target: Target, made: Lowering) -> None:
+def _check(plan: Plan, graphs: Graphs, target: Target, made: Lowering) -> None:
     """Hold what was made for a target to what is known without a server of its kind."""
     if made.artifact.engine is not None:
         from kit.building import reading
@@ -264,11 +189,11 @@ def _check(plan: _Plan, graphs: Graphs, target: Target, made: Lowering) -> None:
     artifacts.check(made.artifact, made.model, graphs, target, runtime, plan.images, plan.stages)
 
 
-def _backends(plan: _Plan) -> tuple[str, ...]:
+def _backends(plan: Plan) -> tuple[str, ...]:
     return tuple(runtimes.choose(target, plan.spec.on(target.name).runtime).name for target in plan.targets)
 
 
-def _render(plan: _Plan, graphs: Graphs, lowerings: Mapping[str, Lowering], files: Mapping[str, Artifact]) -> Content:
+def _render(plan: Plan, graphs: Graphs, lowerings: Mapping[str, Lowering], files: Mapping[str, Artifact]) -> Content:
     """Write every text of the model's folder but the manifest."""
     names = labels.find(plan.spec.labels, graphs.network, graphs.meaning)
     texts = {
@@ -288,12 +213,12 @@ def _render(plan: _Plan, graphs: Graphs, lowerings: Mapping[str, Lowering], file
     return Content(texts=texts, artifacts=tuple(different.values()), keep=plan.options.keep)
 
 
-def _as_made(plan: _Plan, target: Target, made: Lowering) -> _Plan:
+def _as_made(plan: Plan, target: Target, made: Lowering) -> Plan:
     """Return the plan for one target, as if the precision that it got had been asked for."""
     return replace(plan, spec=replace(plan.spec.on(target.name), precision=made.chosen.precision, per_target={}))
 
 
-def _config(plan: _Plan, graphs: Graphs, target: Target, artifact: Artifact, *, labelled: bool) -> str:
+def _config(plan: Plan, graphs: Graphs, target: Target, artifact: Artifact, *, labelled: bool) -> str:
     backend = target.backend(artifact.backend)
     assert backend is not None
     task = tasks.get(graphs.meaning.task)
@@ -312,7 +237,7 @@ def _config(plan: _Plan, graphs: Graphs, target: Target, artifact: Artifact, *, 
 
 
 def _draft(
-    plan: _Plan,
+    plan: Plan,
     graphs: Graphs,
     lowerings: Mapping[str, Lowering],
     files: Mapping[str, Artifact],
@@ -326,7 +251,7 @@ def _draft(
 
 
 def _prove(
-    plan: _Plan,
+    plan: Plan,
     graphs: Graphs,
     files: Mapping[str, Artifact],
     content: Content,
@@ -350,7 +275,7 @@ def _prove(
         return parity, verified()
 
 
-def _candidate(plan: _Plan, target: Target, artifact: Artifact, text: str) -> Candidate:
+def _candidate(plan: Plan, target: Target, artifact: Artifact, text: str) -> Candidate:
     asked = plan.spec.on(target.name).intra_op_threads
     return Candidate(
         target=target,
@@ -361,13 +286,13 @@ def _candidate(plan: _Plan, target: Target, artifact: Artifact, text: str) -> Ca
     )
 
 
-def _stand_in(plan: _Plan, graphs: Graphs, artifact: Artifact) -> Candidate:
+def _stand_in(plan: Plan, graphs: Graphs, artifact: Artifact) -> Candidate:
     """Return the model as a CPU would serve it: for a repository whose targets all need a GPU."""
     target, artifact = targets.load(verify.STAND_IN), artifact.portable
     return _candidate(plan, target, artifact, _config(plan, graphs, target, artifact, labelled=False))
 
 
-def _compare(plan: _Plan, graphs: Graphs, recipe: Recipe, sizes: tuple[int, ...]) -> tuple[Parity, ...]:
+def _compare(plan: Plan, graphs: Graphs, recipe: Recipe, sizes: tuple[int, ...]) -> tuple[Parity, ...]:
     """Hold each graph against the one before it."""
     digests = (graphs.original.digest, graphs.network.digest, graphs.served.digest, recipe.digest())
 
@@ -392,7 +317,7 @@ def _compare(plan: _Plan, graphs: Graphs, recipe: Recipe, sizes: tuple[int, ...]
     return plan.stages.cached(key, tuple[Parity, ...], work, summary.parity)
 
 
-def _publish(plan: _Plan, entry: Entry, finished: Manifest) -> Entry:
+def _publish(plan: Plan, entry: Entry, finished: Manifest) -> Entry:
     """Publish what is staged, unless the very same stands there already."""
     start = time.perf_counter()
     published = plan.published
@@ -406,7 +331,7 @@ def _publish(plan: _Plan, entry: Entry, finished: Manifest) -> Entry:
     return placed
 
 
-def _is_known(plan: _Plan, finished: Manifest) -> bool:
+def _is_known(plan: Plan, finished: Manifest) -> bool:
     """Tell whether the published manifest says the same; an unverified run adds nothing to a verified one."""
     known = plan.published.manifest
     if known is None:
@@ -417,11 +342,7 @@ def _is_known(plan: _Plan, finished: Manifest) -> bool:
     return manifest.text(known) == manifest.text(finished)
 
 
-def _precision_of(spec: Spec, target: Target) -> str:
-    return spec.on(target.name).precision or target.defaults.precision
-
-
-def _max_batch(plan: _Plan, target: Target, artifact: Artifact) -> int:
+def _max_batch(plan: Plan, target: Target, artifact: Artifact) -> int:
     backend = target.backend(artifact.backend)
     assert backend is not None
     return render.max_batch_size(artifact.signature, backend, target, plan.spec.on(target.name))

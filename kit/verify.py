@@ -85,7 +85,7 @@ def _elsewhere(target: Target) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Verifier:
-    """Decides what a real server has still to be asked, and asks it. ``mode``: see ``pipeline.Options``."""
+    """Decides what a real server has still to be asked, and asks it. ``mode``: see ``planning.Options``."""
 
     stages: Stages
     entry: Entry

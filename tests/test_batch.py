@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kit import batch, spec
 from kit.jobs import Job, Outcome
 from kit.machine import Limits
-from kit.pipeline import Options
+from kit.planning import Options
 from kit.types import Spec, Thresholds
 from kit.worker import Done
 

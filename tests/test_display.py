@@ -17,6 +17,7 @@ import kit.cli
 from kit import pipeline, spec
 from kit.cli import _display
 from kit.cli._display import Display, result_lines
+from kit.planning import Options
 from kit.types import Thresholds, Verification
 
 LEVELS = ("live", "weights", "offline", "none")
@@ -34,7 +35,7 @@ def plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def result() -> pipeline.Result:
     asked = spec.build("tiny.onnx", name=None, targets=("x86-cpu", "t4"), thresholds=Thresholds())
-    return pipeline.generate(asked, pipeline.Options(verify="none"))
+    return pipeline.generate(asked, Options(verify="none"))
 
 
 class TestARun:

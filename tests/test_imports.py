@@ -32,7 +32,7 @@ LAYERS = (
     ("kit.appraisal", "kit.artifacts", "kit.bench", "kit.blame", "kit.contents", "kit.drafting", "kit.evaluation",
      "kit.fallback", "kit.inspection", "kit.loading", "kit.lowering", "kit.recognise", "kit.report",
      "kit.repository", "kit.summary", "kit.verify", "kit.workspace"),
-    ("kit.building", "kit.exporting", "kit.pipeline", "kit.tune"),
+    ("kit.building", "kit.exporting", "kit.pipeline", "kit.planning", "kit.tune"),
     ("kit.batch", "kit.jobs", "kit.worker"),
     ("kit.initial", "kit.specfile"),
     ("kit.cli",),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kit import labels
 from kit.errors import UsageError
+from kit.planning import Options
 from kit.types import Interpretation, Model, Signature
 
 
@@ -158,7 +159,7 @@ class TestKnownSets:
 
         spec = Spec(source=str(tmp_path / "none.onnx"), name="m", targets=("x86-cpu",), labels="coco80")
         with pytest.raises(UsageError, match='did you mean "coco-80"'):
-            pipeline.generate(spec, pipeline.Options(output=tmp_path / "out"))
+            pipeline.generate(spec, Options(output=tmp_path / "out"))
 
 
 class TestMetadata:

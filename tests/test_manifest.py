@@ -25,6 +25,7 @@ import kit.cli
 from kit import manifest, pipeline, report, spec
 from kit.errors import BadRepositoryError
 from kit.manifest import Manifest
+from kit.planning import Options
 from kit.types import Difference, Parity, Thresholds
 
 Generate = Callable[..., pipeline.Result]
@@ -42,7 +43,7 @@ def generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generate:
     def run(source: Path, targets: tuple[str, ...] = ("x86-cpu",), **options: object) -> pipeline.Result:
         asked = spec.build(str(source), name=None, targets=targets, thresholds=Thresholds())
         made = {"output": tmp_path / "repository", "verify": "none", **options}
-        return pipeline.generate(asked, pipeline.Options(**made))  # type: ignore[arg-type]
+        return pipeline.generate(asked, Options(**made))  # type: ignore[arg-type]
 
     return run
 

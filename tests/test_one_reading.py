@@ -10,7 +10,7 @@ import pytest
 
 from kit import compare, manifest, pipeline, spec
 from kit.errors import SourceChangedError, UsageError
-from kit.pipeline import Options
+from kit.planning import Options
 from kit.sources.onnx import OnnxFile
 from kit.types import Spec, Thresholds
 

@@ -133,7 +133,7 @@ def command(
     kit generate mynet.model:build --weights best.safetensors --input-shape 3x640x640
     kit generate spec.yaml
     """  # noqa: D301 (click takes the backspace itself as "do not wrap")
-    from kit import pipeline, spec, specfile
+    from kit import pipeline, planning, spec, specfile
     from kit.cli._display import Display, result_lines
     from kit.types import Thresholds
 
@@ -146,7 +146,7 @@ def command(
     thresholds = Thresholds(
         score=given.pop("score_threshold"), iou=given.pop("iou_threshold"), max_detections=given.pop("max_detections")
     )
-    options = pipeline.Options(
+    options = planning.Options(
         output=spec.output_folder(output),
         verify="none" if no_verify else verify,
         use_cache=not no_cache,

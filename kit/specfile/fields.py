@@ -1,7 +1,7 @@
 """Every key of a spec file in one table: reading, the JSON schema, ``kit init`` and the messages derive from it.
 
 A new key is a new line here. ``attribute`` is the field of ``kit.types.Spec``, ``kit.types.Thresholds`` or
-``kit.pipeline.Options`` that it sets, which is also the parameter of ``kit generate`` that overrides it.
+``kit.planning.Options`` that it sets, which is also the parameter of ``kit generate`` that overrides it.
 """
 
 from __future__ import annotations

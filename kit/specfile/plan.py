@@ -11,7 +11,7 @@ from kit import lacking, sources, spec
 from kit.document import Node, Problem
 from kit.errors import InvalidSpecError, KitError, UsageError
 from kit.jobs import Job
-from kit.pipeline import Options
+from kit.planning import Options
 from kit.specfile import document, reading
 from kit.specfile.desk import Desk
 from kit.specfile.fields import MODEL, flat

@@ -15,6 +15,7 @@ from kit import pipeline
 from kit.engines import library
 from kit.environments import Environment
 from kit.errors import ToolEnvironmentError
+from kit.planning import Options
 from kit.types import Spec, Thresholds
 
 STANDIN = Path(__file__).with_name("trtexec_standin.py")
@@ -48,7 +49,7 @@ def generate(proto: onnx.ModelProto, output: Path, *, name: str = "detector", **
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(library, "rtx", _no_environment)
         spec = Spec(source=str(path), name=name, runtime="tensorrt", thresholds=Thresholds(max_detections=20), **more)
-        pipeline.generate(spec, pipeline.Options(output=output, verify="none"))
+        pipeline.generate(spec, Options(output=output, verify="none"))
     return output
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from kit import manifest, pipeline, spec
 from kit.cache import tool_version
+from kit.planning import Options
 from kit.server import embedded
 from kit.types import Thresholds
 
@@ -32,7 +33,7 @@ def test_generating_the_example_again_gives_the_committed_bytes(tmp_path: Path) 
         thresholds=Thresholds(),
         calibration=ROOT / "examples" / "digits" / "calibration",
     )
-    made = pipeline.generate(asked, pipeline.Options(output=tmp_path / "model_repository")).entry.path
+    made = pipeline.generate(asked, Options(output=tmp_path / "model_repository")).entry.path
     assert contents(made) == contents(COMMITTED), "make example-repository writes it anew"
 
 

@@ -12,7 +12,7 @@ import pytest
 from kit.cli.generate import command
 from kit.errors import InvalidModelNameError, UnknownTargetError, UsageError
 from kit.jobs import Job
-from kit.pipeline import Options
+from kit.planning import Options
 from kit.specfile import is_spec, plan
 from kit.specfile.fields import MODEL, RUN, flat
 from kit.specfile.kinds import Number, Whole

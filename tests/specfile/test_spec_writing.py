@@ -13,7 +13,7 @@ from kit import document as tree
 from kit import initial, spec
 from kit.errors import SourceNotFoundError, UsageError
 from kit.initial import Wish
-from kit.pipeline import Options
+from kit.planning import Options
 from kit.specfile import document, plan
 from kit.specfile.fields import MODEL, RUN
 from kit.specfile.writing import quoted
