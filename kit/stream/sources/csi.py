@@ -7,11 +7,12 @@ import threading
 
 from kit.errors import CameraUriError
 from kit.stream.sources._gstreamer import open_pipeline
+from kit.stream.sources._live import Live
 from kit.stream.sources.interface import Option, Reader
 from kit.stream.uri import CameraUri, own_uri
 
 
-class Csi:
+class Csi(Live):
     """``csi://0?size=1280x720&fps=30&flip=2``."""
 
     name = "csi"
@@ -31,18 +32,6 @@ class Csi:
             number = re.search(r"\d+", uri.place)
             raise CameraUriError(f'"{uri}" names no sensor; did you mean csi://{number[0] if number else 0}?')
         return uri
-
-    def guess(self, text: str) -> str | None:
-        """Never."""
-        return None
-
-    def live(self, uri: CameraUri) -> bool:
-        """Return True."""
-        return True
-
-    def waits(self, uri: CameraUri) -> bool:
-        """Return False."""
-        return False
 
     def open(self, uri: CameraUri, *, timeout_s: float, halt: threading.Event) -> Reader:
         """Start the sensor."""

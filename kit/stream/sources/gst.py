@@ -6,11 +6,12 @@ import threading
 
 from kit.errors import CameraUriError
 from kit.stream.sources._gstreamer import open_pipeline
+from kit.stream.sources._live import Live
 from kit.stream.sources.interface import Option, Reader
 from kit.stream.uri import CameraUri, own_uri
 
 
-class Gst:
+class Gst(Live):
     """``gst:videotestsrc is-live=true ! video/x-raw,width=640``; what follows the scheme is for GStreamer as it is."""
 
     name = "gst"
@@ -30,14 +31,6 @@ class Gst:
     def guess(self, text: str) -> str | None:
         """Claim what looks like a pipeline."""
         return f"gst:{text}" if " ! " in text else None
-
-    def live(self, uri: CameraUri) -> bool:
-        """Return True; whether its end is a failure, GStreamer knows."""
-        return True
-
-    def waits(self, uri: CameraUri) -> bool:
-        """Return False."""
-        return False
 
     def open(self, uri: CameraUri, *, timeout_s: float, halt: threading.Event) -> Reader:
         """Start the pipeline."""

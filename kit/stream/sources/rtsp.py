@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 
+from kit.stream.sources._live import Live
 from kit.stream.sources._pyav import AvReader, Opening
 from kit.stream.sources.interface import Option, Reader
 from kit.stream.uri import CameraUri, network_uri
 
 
-class Rtsp:
+class Rtsp(Live):
     """``rtsp://user:password@host:554/path#transport=udp``."""
 
     name = "rtsp"
@@ -23,18 +24,6 @@ class Rtsp:
     def parse(self, text: str) -> CameraUri:
         """Take a URL apart."""
         return network_uri(text)
-
-    def guess(self, text: str) -> str | None:
-        """Never: a host without a scheme could be anything."""
-        return None
-
-    def live(self, uri: CameraUri) -> bool:
-        """Return True."""
-        return True
-
-    def waits(self, uri: CameraUri) -> bool:
-        """Return False."""
-        return False
 
     def open(self, uri: CameraUri, *, timeout_s: float, halt: threading.Event) -> Reader:
         """Connect and wait until the stream's parameters are known."""

@@ -6,12 +6,13 @@ import re
 import threading
 
 from kit.errors import CameraUriError
+from kit.stream.sources._live import Live
 from kit.stream.sources._pyav import AvReader, Opening
 from kit.stream.sources.interface import Option, Reader
 from kit.stream.uri import CameraUri, Secret, own_uri
 
 
-class V4l2:
+class V4l2(Live):
     """``v4l2:///dev/video0?size=1280x720&fps=30&format=mjpeg``."""
 
     name = "v4l2"
@@ -37,14 +38,6 @@ class V4l2:
     def guess(self, text: str) -> str | None:
         """Claim ``/dev/video0`` and what udev calls it."""
         return f"v4l2://{text}" if re.match(r"/dev/(video\d+|v4l/)", text) else None
-
-    def live(self, uri: CameraUri) -> bool:
-        """Return True."""
-        return True
-
-    def waits(self, uri: CameraUri) -> bool:
-        """Return False."""
-        return False
 
     def open(self, uri: CameraUri, *, timeout_s: float, halt: threading.Event) -> Reader:
         """Open the device; the driver takes the nearest size and rate that it has."""
