@@ -25,7 +25,6 @@ import msgspec
 
 import kit
 from kit import disk, environments
-from kit.errors import RepositoryBusyError
 from kit.paths import cache_root
 
 T = TypeVar("T")
@@ -257,23 +256,11 @@ def clear(*, server: bool, tools: bool = False) -> Usage:
         return before
     also = [*(["server"] if server else []), *(["environments"] if tools else [])]
     idle = environments.unused() if tools else nullcontext()
-    with disk.translated(before.root, disk.CACHE_REMEDY, "cleared"), _unused(before.root), idle:
+    alone = disk.unused(before.root / _LOCK, "the cache")
+    with disk.translated(before.root, disk.CACHE_REMEDY, "cleared"), alone, idle:
         for name in ("stages", *also):
             _delete(before.root / name)
     return before
-
-
-@contextmanager
-def _unused(root: Path) -> Iterator[None]:
-    """Keep runs from starting; see ``Cache.in_use``."""
-    descriptor = os.open(root / _LOCK, os.O_RDONLY | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise RepositoryBusyError("a run is using the cache; try again when it has ended") from error
-    finally:
-        os.close(descriptor)
 
 
 def _delete(folder: Path) -> None:

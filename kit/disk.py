@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kit.errors import DiskFullError, NotWritableError
+from kit.errors import DiskFullError, NotWritableError, RepositoryBusyError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP})
@@ -49,6 +49,19 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def unused(lock: Path, what: str) -> Iterator[None]:
+    """Let nobody begin to use ``what``; its users share a lock file. Raises ``RepositoryBusyError`` where one does."""
+    descriptor = os.open(lock, os.O_RDONLY | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise RepositoryBusyError(f"a run is using {what}; try again when it has ended") from error
     finally:
         os.close(descriptor)
 

@@ -224,15 +224,17 @@ def _config(plan: Plan, graphs: Graphs, target: Target, artifact: Artifact, *, l
     task = tasks.get(graphs.meaning.task)
     served = graphs.meaning.contract == "served"
     return render.render_config(
-        name=plan.spec.name,
-        signature=artifact.signature,
-        backend=backend,
-        target=target,
-        spec=plan.spec,
-        model_filename=artifact.loaded,
-        label_filename="labels.txt" if labelled else None,
-        label_output=task.labelled if labelled and served else None,
-        digest=artifact.digest,
+        render.config_context(
+            name=plan.spec.name,
+            signature=artifact.signature,
+            backend=backend,
+            target=target,
+            spec=plan.spec,
+            model_filename=artifact.loaded,
+            label_filename="labels.txt" if labelled else None,
+            label_output=task.labelled if labelled and served else None,
+            digest=artifact.digest,
+        )
     )
 
 

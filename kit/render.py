@@ -50,32 +50,8 @@ class ConfigContext:
     warmup_batches: tuple[int, ...]
 
 
-def render_config(
-    *,
-    name: str,
-    signature: Signature,
-    backend: Backend,
-    target: Target,
-    spec: Spec,
-    model_filename: str,
-    label_filename: str | None = None,
-    label_output: str | None = None,
-    versions: Sequence[int] = (),
-    digest: str | None = None,
-) -> str:
-    """Return the text of config.pbtxt; the arguments are ``config_context``'s. Equal arguments, equal bytes."""
-    context = config_context(
-        name=name,
-        signature=signature,
-        backend=backend,
-        target=target,
-        spec=spec,
-        model_filename=model_filename,
-        label_filename=label_filename,
-        label_output=label_output,
-        versions=versions,
-        digest=digest,
-    )
+def render_config(context: ConfigContext) -> str:
+    """Return the text of config.pbtxt. Equal contexts, equal bytes."""
     return render("config.pbtxt.j2", context)
 
 

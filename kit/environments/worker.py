@@ -15,10 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
+from kit import disk
 from kit.environments import making, wire
 from kit.environments.installing import cache_translated
 from kit.environments.making import Environment
-from kit.errors import KitError, OutOfMemoryError, RepositoryBusyError, ToolEnvironmentError, WorkerDiedError
+from kit.errors import KitError, OutOfMemoryError, ToolEnvironmentError, WorkerDiedError
 from kit.signals import deferred
 
 if TYPE_CHECKING:
@@ -243,11 +244,5 @@ def unused() -> Iterator[None]:
     if not making.place().is_dir():
         yield
         return
-    descriptor = os.open(making.place() / _IN_USE, os.O_RDONLY | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with disk.unused(making.place() / _IN_USE, "an environment"):
         yield
-    except BlockingIOError as error:
-        raise RepositoryBusyError("a run is using an environment; try again when it has ended") from error
-    finally:
-        os.close(descriptor)

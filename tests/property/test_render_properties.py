@@ -46,15 +46,17 @@ def _render(signature: Signature, target: Target, spec: Spec, name: str = "m", f
     if not signature.batched:
         spec = Spec(source="m.onnx", name="m", targets=("x86-cpu",))
     return render.render_config(
-        name=name,
-        signature=signature,
-        backend=backend,
-        target=target,
-        spec=spec,
-        model_filename=filename,
-        label_filename="labels.txt",
-        label_output=signature.outputs[0].name,
-        digest="d" * 64,
+        render.config_context(
+            name=name,
+            signature=signature,
+            backend=backend,
+            target=target,
+            spec=spec,
+            model_filename=filename,
+            label_filename="labels.txt",
+            label_output=signature.outputs[0].name,
+            digest="d" * 64,
+        )
     )
 
 

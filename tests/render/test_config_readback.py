@@ -25,14 +25,16 @@ def text(signature: Signature = SIGNATURE, **changes: int) -> str:
     backend = TARGET.backend("onnxruntime")
     assert backend is not None
     return render.render_config(
-        name="digits",
-        signature=signature,
-        backend=backend,
-        target=TARGET,
-        spec=Spec(source="m.onnx", name="digits", targets=("x86-cpu",), **changes),
-        model_filename="model.onnx",
-        label_filename="labels.txt",
-        label_output="scores",
+        render.config_context(
+            name="digits",
+            signature=signature,
+            backend=backend,
+            target=TARGET,
+            spec=Spec(source="m.onnx", name="digits", targets=("x86-cpu",), **changes),
+            model_filename="model.onnx",
+            label_filename="labels.txt",
+            label_output="scores",
+        )
     )
 
 

@@ -104,16 +104,18 @@ def rendered(
     chosen = target.backend(backend)
     assert chosen is not None
     return render.render_config(
-        name="model",
-        signature=signature,
-        backend=chosen,
-        target=target,
-        spec=spec,
-        model_filename="model.onnx",
-        label_filename=labels and "labels.txt",
-        label_output=labels,
-        versions=versions,
-        digest=digest,
+        render.config_context(
+            name="model",
+            signature=signature,
+            backend=chosen,
+            target=target,
+            spec=spec,
+            model_filename="model.onnx",
+            label_filename=labels and "labels.txt",
+            label_output=labels,
+            versions=versions,
+            digest=digest,
+        )
     )
 
 
