@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from kit.blame import inner
@@ -14,7 +15,7 @@ from kit.blame.taps import OnnxTaps
 from kit.blame.values import LayerDifference
 from kit.fallback import Hints
 from kit.precision.interface import Lowered, Pictures
-from kit.types import Interpretation, Model, Signature
+from kit.types import Interpretation, Model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,10 +26,13 @@ Arrays: TypeAlias = "dict[str, npt.NDArray[np.generic]]"
 _NEGLIGIBLE_DB = 60.0
 """Noise that far below what enters a layer is not told apart from rounding."""
 
+_ROOM = 256 << 20
+"""Bytes of pictures and answers that are kept for the next comparison."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """Compares lowered forms of ``model`` with it on a few pictures."""
+    """Compares lowered forms of ``model`` with it on a few pictures, which it is shown once for all of them."""
 
     model: Model
     meaning: Interpretation
@@ -38,13 +42,39 @@ class Probe:
         """Return how far another form's answers are: 0 is the same, 1 is lost. The mean over the pictures."""
         from kit import nearness
 
-        first, second = OnnxTaps(self.model.path), OnnxTaps(other.path)
+        first, second = self._own, OnnxTaps(other.path)
         outputs = [tensor.name for tensor in self.model.signature.outputs]
         where = nearness.border([name for name in first.made if name in second.made], outputs, self.meaning)
-        with first.tapping(where.names) as here, second.tapping(where.names) as there:
-            apart = [nearness.between(here(feeds), there(feeds), where) for feeds, _ in _Both(self)]
+        with second.tapping(where.names) as there:
+            apart = [nearness.between(own, there(feeds), where) for feeds, own in self._answered(where.names)]
         known = [value for value in apart if value is not None]
         return sum(known) / len(known) if known else 0.0
+
+    @cached_property
+    def _own(self) -> OnnxTaps:
+        return OnnxTaps(self.model.path)
+
+    @cached_property
+    def _kept(self) -> dict[tuple[str, ...], list[tuple[Arrays, Arrays]]]:
+        """The pictures with the model's own answers, by the names of these."""
+        return {}
+
+    def _answered(self, names: tuple[str, ...]) -> Iterator[tuple[Arrays, Arrays]]:
+        """Yield each picture with the model's own answers: kept where they are small, made anew where they are not."""
+        if (known := self._kept.get(names)) is not None:
+            yield from known
+            return
+        kept: list[tuple[Arrays, Arrays]] = []
+        size = 0
+        with self._own.tapping(names) as here:
+            for feeds in self.pictures.feeds(self.model.signature):
+                kept.append((feeds, here(feeds)))
+                yield kept[-1]
+                size += sum(value.nbytes for part in kept[-1] for value in part.values())
+                if size > _ROOM:
+                    kept.clear()
+        if size <= _ROOM:
+            self._kept[names] = kept
 
     def hints(self, lowered: Lowered) -> Hints:
         """Return each group's own noise, and which groups read what another gives.
@@ -53,7 +83,7 @@ class Probe:
         independent: ``10 ** (-own / 10) = 10 ** (-out / 10) - 10 ** (-in / 10)``. Groups of which no tensor is found in
         both models are left out.
         """
-        first, second = OnnxTaps(self.model.path), OnnxTaps(lowered.model.path)
+        first, second = self._own, OnnxTaps(lowered.model.path)
         pairs = inner.matches(first, second, {name: name for name in first.network.inputs})
         noises = inner.measure(first, second, pairs, _Both(self), lambda *_: None)
         found = inner.differences(first.network, pairs, noises, "int8", 0.0)
@@ -89,29 +119,6 @@ def _readers(network: Network, groups: Mapping[str, str | None]) -> dict[str, tu
             if giver is not None and reader is not None and giver != reader:
                 found.setdefault(giver, {})[reader] = None
     return {giver: tuple(readers) for giver, readers in found.items()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Some:
-    """At most so many of some pictures, spread over all of them."""
-
-    pictures: Pictures
-    most: int
-
-    @property
-    def digest(self) -> str:
-        """The whole set's, and how many of it."""
-        return f"{self.pictures.digest} {self.most}"
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return min(self.most, len(self.pictures))
-
-    def feeds(self, signature: Signature, batch: int = 1) -> Iterator[Arrays]:
-        """Yield them, one at a time."""
-        assert batch == 1
-        taken = {index * len(self.pictures) // len(self) for index in range(len(self))}
-        return (feeds for place, feeds in enumerate(self.pictures.feeds(signature)) if place in taken)
 
 
 @dataclass(frozen=True)

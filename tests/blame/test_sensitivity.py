@@ -78,6 +78,10 @@ class Maker:
 class Drop:
     point: float
 
+    @property
+    def low(self) -> float:
+        return self.point
+
 
 @dataclass(frozen=True)
 class Verdict:

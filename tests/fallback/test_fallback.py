@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kit import fallback
 from kit.cache import Cache
-from kit.fallback import Found, Hints, Limits
+from kit.fallback import Found, Hints, Limits, searching
 from kit.precision.interface import Group, Lowered
 from kit.progress import Silent
 from kit.stages import Stages
@@ -26,6 +26,10 @@ BUDGET = 0.01
 @dataclass(frozen=True)
 class Drop:
     point: float
+
+    @property
+    def low(self) -> float:
+        return self.point
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def test_what_costs_no_time_is_left_for_its_accuracy(tmp_path: Path) -> None:
     problem = Problem({"bad": 0.2, "poor": 0.004, "rest": 0.0}, {"bad": 0.1, "poor": 0.0, "rest": 0.3},
                       lambda lowered: 0.2 * ("bad" in lowered) + 0.004 * ("poor" in lowered))  # fmt: skip
     start = fallback.Unit({"bad", "poor"})
-    search = fallback._Search(
+    search = searching._Search(
         make=problem.make, judge=problem.judge, distance=problem.drop, hints=None, latency=problem.latency,
         stages=Stages(cache=Cache(root=tmp_path), progress=Silent()), identity="set", limits=Limits(),
         tell=problem.told.append, groups=problem.groups,
