@@ -25,6 +25,7 @@ from kit.types import Artifact, Graphs, Model, Spec, Target
 if TYPE_CHECKING:
     from kit.accuracy import Answers, Budget, Validation, Verdict
     from kit.accuracy.own import Own
+    from kit.calibration import CalibrationSet
 
 _TIMED_S, _BRIEFLY_S = 2.0, 0.3
 """How long models are timed beside each other, for each batch; and where a search only asks which way to go."""
@@ -96,12 +97,12 @@ class Bench:
     def lowered(self, level: Precision, reverted: frozenset[str] = frozenset()) -> Lowered:
         """Return the served graph in a precision. Raises as ``Precision.apply`` does."""
         served, lower = self.graphs.served, level.bits < TRAINED_BITS
-        calibration = self.pictures.calibration if self.pictures is not None and lower else None
+        calibration, held_out = self._calibration if lower else (None, None)
         ask = Ask(
             model=served, meaning=self.graphs.meaning, target=self.target, backend=self.runtime.name,
-            calibration=calibration, reverted=reverted,
+            calibration=calibration, held_out=held_out, reverted=reverted,
         )  # fmt: skip
-        digests = (calibration.digest,) if calibration is not None else ()
+        digests = tuple(part.digest for part in (calibration, held_out) if part is not None)
         facts = (self.target.device, self.target.backend(self.runtime.name), self.target.stack) if lower else None
         key = Key(
             stage=f"precision {level.name}", inputs=(served.digest, *digests), parameters=(facts, sorted(reverted)),
@@ -167,6 +168,12 @@ class Bench:
         """Return a digest of all that verdicts and times depend on besides the model that is judged."""
         parts = (trained.digest, self.validation.digest, self.budget, self.spec.metric, self.place, self.target.name)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    @functools.cached_property
+    def _calibration(self) -> tuple[CalibrationSet | None, CalibrationSet | None]:
+        """The pictures that ranges are taken from, and those on which ways to choose them are compared."""
+        chosen = None if self.pictures is None else self.pictures.calibration
+        return (None, None) if chosen is None else chosen.divided()
 
     @functools.cached_property
     def _metric(self) -> Own | None:

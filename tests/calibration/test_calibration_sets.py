@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scenery
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kit import calibration, inputs
-from kit.calibration import CalibrationSet, videos
+from kit.calibration import CalibrationSet, Choice, Coverage, videos
 from kit.errors import CalibrationError
 from kit.precision.interface import Pictures
-from kit.types import Certainty, DataType, Interpretation, Normalization, Signature, Tensor
+from kit.types import Certainty, DataType, Interpretation, Normalization, Picture, Signature, Tensor
 
 
 def takes(*shape: int, dtype: DataType = DataType.UINT8) -> Signature:
@@ -143,3 +145,35 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path: Path, cache:
     fed, mib = map(int, done.stdout.split())
     assert fed == 150
     assert mib < 100
+
+
+NOTHING_SEEN = Coverage(
+    found=0, copies=0, unread=0, plain=0, leaking=0, candidates=0, different=0, kinds=0, kinds_chosen=0, variety=0,
+    variety_first=0, variety_spread=0, brightness=(), brightness_chosen=(),
+)  # fmt: skip
+
+
+def of_kinds(kinds: list[int], ranks: list[int]) -> CalibrationSet:
+    choices = tuple(
+        Choice(picture=Picture(path=Path(str(at)), digest=str(at)), rank=rank, kind=kind, brightness=0.5, print="")
+        for at, (kind, rank) in enumerate(zip(kinds, ranks, strict=True))
+    )
+    return CalibrationSet(choices=choices, coverage=NOTHING_SEEN)
+
+
+@given(data=st.data(), kinds=st.lists(st.integers(0, 12), min_size=1, max_size=80))
+def test_no_kind_is_held_out_as_a_whole(data: st.DataObject, kinds: list[int]) -> None:
+    whole = of_kinds(kinds, data.draw(st.permutations(range(len(kinds)))))
+    seen, held = whole.divided()
+    assert {choice.kind for choice in seen.choices} == set(kinds)
+    first = {min((c for c in whole.choices if c.kind == kind), key=lambda c: c.rank) for kind in set(kinds)}
+    assert first <= set(seen.choices)
+    out = () if held is None else held.choices
+    assert sorted((*seen.choices, *out), key=lambda c: c.rank) == sorted(whole.choices, key=lambda c: c.rank)
+    assert len(out) == min(len(kinds) // 5, len(kinds) - len(set(kinds)))
+
+
+def test_what_is_held_out_is_of_the_kinds_that_are_common() -> None:
+    _, held = of_kinds([0] * 30 + [1] * 15 + [2, 3, 4, 4, 5], list(range(50))).divided()
+    assert held is not None
+    assert [choice.kind for choice in held.choices] == [0] * 7 + [1] * 3
