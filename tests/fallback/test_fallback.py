@@ -209,6 +209,60 @@ def test_any_problem_ends_within_its_limits_and_says_the_truth(
     assert found.why
 
 
+def test_what_surely_fails_on_a_part_is_not_shown_all_pictures(tmp_path: Path) -> None:
+    problem = Problem({f"l{i}": 0.3 if i in (2, 5, 9) else 0.0001 for i in range(12)})
+    glanced: list[float] = []
+
+    def glance(model: Model) -> Verdict:
+        drop = 0.9 * problem.drop(model)  # fewer pictures say nearly the same
+        glanced.append(drop)
+        return Verdict(drop=Drop(drop), held=drop <= BUDGET)
+
+    found = fallback.search(
+        problem.make, problem.judge, stages=Stages(cache=Cache(root=tmp_path), progress=Silent()), identity="set",
+        distance=problem.drop, glance=glance, tell=problem.told.append,
+    )  # fmt: skip
+    assert (found.held, names(found)) == (True, {"l2", "l5", "l9"})
+    assert problem.judged == sum(drop <= BUDGET for drop in glanced)
+    assert "everything lowered: drop 81.08 points on a part of the pictures, does not hold" in problem.told
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(losses=LOSSES, bias=st.sampled_from([0.0, 0.5, 1.0, 3.0]))
+def test_whatever_a_part_says_the_whole_decides(
+    losses: dict[str, float], bias: float, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    problem = Problem(losses)
+
+    def glance(model: Model) -> Verdict:
+        drop = bias * problem.drop(model)
+        return Verdict(drop=Drop(drop), held=drop <= BUDGET)
+
+    stages = Stages(cache=Cache(root=tmp_path_factory.mktemp("stages")), progress=Silent())
+    found = fallback.search(
+        problem.make, problem.judge, stages=stages, identity="set", distance=problem.drop, glance=glance
+    )
+    assert found.held
+    assert problem.drop(found.lowered.model) <= BUDGET
+
+
+def test_only_what_holds_is_timed_for_long(tmp_path: Path) -> None:
+    problem = Problem({f"l{i}": 0.2 if i in (3, 7) else 0.0 for i in range(10)}, {f"l{i}": 0.05 for i in range(10)})
+    timed: list[Model] = []
+
+    def latency(model: Model) -> float:
+        timed.append(model)
+        return problem.latency(model)
+
+    found = fallback.search(
+        problem.make, problem.judge, stages=Stages(cache=Cache(root=tmp_path), progress=Silent()), identity="set",
+        distance=problem.drop, latency=latency, brief=problem.latency,
+    )  # fmt: skip
+    assert names(found) == {"l3", "l7"}
+    assert timed
+    assert all(problem.drop(model) <= BUDGET for model in timed)
+
+
 class KilledError(Exception):
     pass
 
