@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -96,12 +97,12 @@ class CalibrationSet:
         return replace(self, choices=tuple(choice for choice in self.choices if choice.rank < count))
 
     def divided(self, every: int = 5) -> tuple[CalibrationSet, CalibrationSet | None]:
-        """Return the pictures to calibrate on, and about one of ``every`` that are held out; None where none can be.
+        """Return the pictures to calibrate on, and each of ``every`` that are held out; None where none can be.
 
-        Each kind gives by its size (D'Hondt's method), and never the picture of it that was chosen first: ranges that
-        never saw a kind are not right for it. ``coverage`` stays that of all.
+        Of a kind that is left with one picture none is held out, but the next of another kind: ranges that never saw a
+        kind are not right for it. ``coverage`` stays that of all.
         """
-        out = _held_out(self.choices, len(self) // every)
+        out = _held_out(self.choices, every)
         if not out:
             return self, None
         kept, held = (tuple(c for c in self.choices if (c.rank in out) is is_out) for is_out in (False, True))
@@ -133,22 +134,18 @@ class CalibrationSet:
             yield feed
 
 
-def _held_out(choices: Sequence[Choice], count: int) -> frozenset[int]:
-    """Return the ranks of up to ``count`` pictures, from all kinds of which that leaves one, and from all over each."""
-    ranks: dict[int, list[int]] = {}
-    for choice in sorted(choices, key=lambda choice: choice.rank):
-        ranks.setdefault(choice.kind, []).append(choice.rank)
-    taken = dict.fromkeys(ranks, 0)
-    for _ in range(count):
-        left = [kind for kind in ranks if taken[kind] + 1 < len(ranks[kind])]
-        if not left:
-            break
-        taken[max(left, key=lambda kind: len(ranks[kind]) / (taken[kind] + 1))] += 1
-    return frozenset(
-        of_kind[1 + (2 * place + 1) * (len(of_kind) - 1) // (2 * taken[kind])]
-        for kind, of_kind in ranks.items()
-        for place in range(taken[kind])
-    )
+def _held_out(choices: Sequence[Choice], every: int) -> frozenset[int]:
+    """Return the ranks of the pictures that are held out."""
+    left = Counter(choice.kind for choice in choices)
+    out: set[int] = set()
+    due = 0
+    for place, choice in enumerate(choices):
+        due += place % every == 0
+        if due and left[choice.kind] > 1:
+            out.add(choice.rank)
+            left[choice.kind] -= 1
+            due -= 1
+    return frozenset(out)
 
 
 def _groups(pictures: Iterator[npt.NDArray[np.uint8]], size: int) -> Iterator[npt.NDArray[np.uint8]]:

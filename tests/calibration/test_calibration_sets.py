@@ -165,15 +165,24 @@ def of_kinds(kinds: list[int], ranks: list[int]) -> CalibrationSet:
 def test_no_kind_is_held_out_as_a_whole(data: st.DataObject, kinds: list[int]) -> None:
     whole = of_kinds(kinds, data.draw(st.permutations(range(len(kinds)))))
     seen, held = whole.divided()
-    assert {choice.kind for choice in seen.choices} == set(kinds)
-    first = {min((c for c in whole.choices if c.kind == kind), key=lambda c: c.rank) for kind in set(kinds)}
-    assert first <= set(seen.choices)
     out = () if held is None else held.choices
-    assert sorted((*seen.choices, *out), key=lambda c: c.rank) == sorted(whole.choices, key=lambda c: c.rank)
-    assert len(out) == min(len(kinds) // 5, len(kinds) - len(set(kinds)))
+    assert {choice.kind for choice in seen.choices} == set(kinds)
+    assert {*seen.choices, *out} == set(whole.choices)
+    assert len(seen) + len(out) == len(whole)
+    assert len(out) <= -(-len(whole) // 5)
+    assert bool(out) == (len(set(kinds)) < len(kinds))
 
 
-def test_what_is_held_out_is_of_the_kinds_that_are_common() -> None:
-    _, held = of_kinds([0] * 30 + [1] * 15 + [2, 3, 4, 4, 5], list(range(50))).divided()
+def test_where_all_kinds_are_common_each_fifth_is_held_out() -> None:
+    whole = of_kinds([0, 1] * 20, list(range(40)))
+    _, held = whole.divided()
     assert held is not None
-    assert [choice.kind for choice in held.choices] == [0] * 7 + [1] * 3
+    assert held.choices == whole.choices[::5]
+
+
+def test_a_rare_kinds_only_picture_stays() -> None:
+    whole = of_kinds([7, 0, 0, 0, 0, 8, 9, 0, 0, 0], list(range(10)))
+    seen, held = whole.divided()
+    assert held is not None
+    assert {7, 8, 9} < {choice.kind for choice in seen.choices}
+    assert held.choices == (whole.choices[1], whole.choices[7])
