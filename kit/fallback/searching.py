@@ -10,7 +10,7 @@ once the budget holds, whatever can be lowered after all is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +23,9 @@ from kit.stages import Stages
 from kit.types import Model
 
 T = TypeVar("T")
+
+_MORE = 4
+"""Groups that are tried at least when it is known what to revert: another one may cost less time."""
 
 _HARDLY = 0.002
 """A fifth of the usual budget: for less, a group is not left in float without a gain of time."""
@@ -93,7 +96,7 @@ class _Search:
         """Revert groups, best first, 1, 2, 4 ... units at a time, until the budget holds."""
         order, count = self._ranked(current), 1
         while order:
-            if stop := self._exhausted(outcome):
+            if stop := self._exhausted(current, outcome):
                 return self._ended(current, outcome, stop)
             chunk, order = order[:count], order[count:]
             tried = current.union(*chunk)
@@ -167,16 +170,32 @@ class _Search:
         if self.distance is None:
             return [unit for unit in single if unit not in self.barred]
         most = self.limits.trials if hints.noise else len(left)  # without a hint, whoever is left out may be the one
-        self.tell(f"trying {min(most, len(left))} of {len(self.groups)} groups alone, on a few pictures")
+        self.tell(f"trying up to {min(most, len(left))} of {len(self.groups)} groups alone, on a few pictures")
+        gains = self._gains(left[:most], hints, current)
+        best = sorted(gains, key=lambda unit: -gains[unit])
+        rest = [unit for unit in single if unit not in gains]
+        return [unit for unit in (*best, *rest) if unit not in self.barred]
+
+    def _gains(self, names: Sequence[str], hints: Hints, current: frozenset[str]) -> dict[Unit, float]:
+        """Return what reverting units gives back, each by the time that it costs.
+
+        Where those that were tried explain together all that was lost, as many again are tried, and no more.
+        """
         here = self._distance(current)
         gains: dict[Unit, float] = {}
-        for name in left[:most]:
+        shares: dict[Unit, float] = {}
+        last = len(names)
+        for place, name in enumerate(names):
+            if place >= last:
+                break
             for unit in self._units(name, hints, current):
-                gains[unit] = self._gain(current, unit, here)
+                shares[unit] = (here - self._distance(current | unit)) / here if here > 0 else 0.0
+                gains[unit] = self._gain(current, unit, shares[unit])
                 if gains[unit] > _CLEAR / _LEAST_COST:
                     break
-        best = sorted(gains, key=lambda unit: -gains[unit])
-        return [unit for unit in (*best, *single[most:]) if unit not in self.barred]
+            if last == len(names) and _explained(shares) >= 1:
+                last = min(last, max(2 * place, place + _MORE) + 1)
+        return gains
 
     def _units(self, name: str, hints: Hints, current: frozenset[str]) -> Iterator[Unit]:
         """Yield a group alone, and with those that read what it gives: their common tensor stays lowered otherwise."""
@@ -184,11 +203,9 @@ class _Search:
         if readers := frozenset(hints.readers.get(name, ())) - current - {name}:
             yield frozenset({name}) | readers
 
-    def _gain(self, current: frozenset[str], unit: Unit, here: float) -> float:
-        """Return what reverting a unit gives back of the answers for each part of the time that it costs."""
+    def _gain(self, current: frozenset[str], unit: Unit, share: float) -> float:
+        """Return which share of the answers a unit gives back for each part of the time that it costs."""
         tried = current | unit
-        gained = here - self._distance(tried)
-        share = gained / here if here > 0 else 0.0
         if share < _CLEAR:
             return share / _LEAST_COST
         if tried not in self.tried:
@@ -199,10 +216,12 @@ class _Search:
             cost = max(0.0, self._latency(tried, brief=True) - self._latency(current, brief=True))
         return share / (_LEAST_COST * len(unit) + cost)
 
-    def _exhausted(self, outcome: Outcome) -> str | None:
+    def _exhausted(self, current: frozenset[str], outcome: Outcome) -> str | None:
         """Say why the search cannot go on; None where it can."""
         if outcome.latency is not None and self._too_slow(outcome.latency):
-            return self._slow(outcome.latency, frozenset(self.steps[-1].reverted))
+            surely = self._latency(current)  # a brief look is wrong at times
+            if self._too_slow(surely):
+                return self._slow(surely, current)
         if not self._may_judge():
             return f"given up after {len(self.steps)} models were judged, and none held its budget"
         return None
@@ -293,3 +312,13 @@ class _Search:
             steps=tuple(self.steps),
             why=why,
         )
+
+
+def _explained(shares: Mapping[Unit, float]) -> float:
+    """Return the share of the answers that units without a common group give back together, best first."""
+    total, counted = 0.0, frozenset[str]()
+    for unit in sorted(shares, key=lambda unit: -shares[unit]):
+        if shares[unit] >= _CLEAR and not unit & counted:
+            total += shares[unit]
+            counted |= unit
+    return total
