@@ -158,6 +158,11 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
         raise UsageError(
             f"{spec.source} has its weights inside; --weights is for package.module:callable and timm:NAME"
         )
+    published = repository.survey(
+        options.output, spec.name, alongside=options.alongside, discard_edits=options.discard_edits
+    )
+    if said := drafting.replacing(spec, published.manifest):
+        progress.note(said)
     pictures = spec.validation or spec.calibration
     cache = Cache(fresh=not options.use_cache)
     cache.sweep()
@@ -165,9 +170,7 @@ def _prepare(spec: Spec, options: Options, progress: Progress) -> _Plan:
         spec=spec,
         options=options,
         targets=facts,
-        published=repository.survey(
-            options.output, spec.name, alongside=options.alongside, discard_edits=options.discard_edits
-        ),
+        published=published,
         stages=Stages(cache=cache, progress=progress),
         images=_images(pictures) if pictures else (),
     )
