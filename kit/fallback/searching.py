@@ -190,7 +190,7 @@ class _Search:
                 break
             for unit in self._units(name, hints, current):
                 shares[unit] = (here - self._distance(current | unit)) / here if here > 0 else 0.0
-                gains[unit] = self._gain(current, unit, shares[unit])
+                gains[unit] = self._gain(current, unit, shares[unit], hints.costs)
                 if gains[unit] > _CLEAR / _LEAST_COST:
                     break
             if last == len(names) and _explained(shares) >= 1:
@@ -203,7 +203,7 @@ class _Search:
         if readers := frozenset(hints.readers.get(name, ())) - current - {name}:
             yield frozenset({name}) | readers
 
-    def _gain(self, current: frozenset[str], unit: Unit, share: float) -> float:
+    def _gain(self, current: frozenset[str], unit: Unit, share: float, costs: Mapping[str, float]) -> float:
         """Return which share of the answers a unit gives back for each part of the time that it costs."""
         tried = current | unit
         if share < _CLEAR:
@@ -211,10 +211,15 @@ class _Search:
         if tried not in self.tried:
             self.tried.add(tried)
             self.tell(f"{self._named(unit)} gives back {share:.0%} of what the answers lost")
-        cost = 0.0
-        if self.latency is not None:
-            cost = max(0.0, self._latency(tried, brief=True) - self._latency(current, brief=True))
-        return share / (_LEAST_COST * len(unit) + cost)
+        return share / (_LEAST_COST * len(unit) + self._cost(current, unit, costs))
+
+    def _cost(self, current: frozenset[str], unit: Unit, costs: Mapping[str, float]) -> float:
+        """Return about how much longer the model takes with a unit reverted too."""
+        if self.latency is None:
+            return 0.0
+        if costs:
+            return sum(costs.get(name, 0.0) for name in unit)
+        return max(0.0, self._latency(current | unit, brief=True) - self._latency(current, brief=True))
 
     def _exhausted(self, current: frozenset[str], outcome: Outcome) -> str | None:
         """Say why the search cannot go on; None where it can."""
