@@ -26,9 +26,13 @@ from kit.types import Artifact, Graphs, Model, Spec
 if TYPE_CHECKING:
     from kit.accuracy import Answers, Budget, Validation, Verdict
     from kit.accuracy.own import Own
+    from kit.calibration import CalibrationSet
 
-_TIMED_S = 2.0
-"""How long models are timed beside each other, for each batch."""
+_TIMED_S, _BRIEFLY_S = 2.0, 0.3
+"""How long models are timed beside each other, for each batch; and where a search only asks which way to go."""
+
+_PART = 100
+"""Validation pictures that are shown first to a model which may be no good."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +98,12 @@ class Bench:
     def lowered(self, level: Precision, reverted: frozenset[str] = frozenset()) -> Lowered:
         """Return the served graph in a precision. Raises as ``Precision.apply`` does."""
         served, lower = self.graphs.served, level.bits < TRAINED_BITS
-        calibration = self.pictures.calibration if self.pictures is not None and lower else None
+        calibration, held_out = self._calibration if lower else (None, None)
         ask = Ask(
             model=served, meaning=self.graphs.meaning, target=self.target, backend=self.runtime.name,
-            calibration=calibration, reverted=reverted,
+            calibration=calibration, held_out=held_out, reverted=reverted,
         )  # fmt: skip
-        digests = (calibration.digest,) if calibration is not None else ()
+        digests = tuple(part.digest for part in (calibration, held_out) if part is not None)
         facts = (self.target.device, self.target.backend(self.runtime.name), self.target.stack) if lower else None
         key = Key(
             stage=f"precision {level.name}", inputs=(served.digest, *digests), parameters=(facts, sorted(reverted)),
@@ -120,33 +124,43 @@ class Bench:
         """Refuse a validation set on which nothing can be proved. Raises ``ValidationSetError``, ``AccuracyError``."""
         from kit import accuracy
 
-        accuracy.require_proof(self._answers(trained), self.validation, self._metric)
+        accuracy.require_proof(self._answers(trained, self.validation), self.validation, self._metric)
 
-    def verdict(self, before: Model, after: Model) -> Verdict:
-        """Hold a model's answers to the validation set against those of a better one."""
+    def verdict(self, before: Model, after: Model, among: Validation | None = None) -> Verdict:
+        """Hold a model's answers to the validation set, or some of it, against those of a better one."""
         from kit import accuracy
 
-        first, second = self._answers(before), self._answers(after)
-        return accuracy.judge(first, second, self.validation, self.budget, metric=self._metric)
+        shown = among or self.validation
+        first, second = self._answers(before, shown), self._answers(after, shown)
+        return accuracy.judge(first, second, shown, self.budget, metric=self._metric)
 
-    def timed(self, before: Model, after: Model) -> tuple[Beside, ...]:
+    @functools.cached_property
+    def part(self) -> Validation | None:
+        """A part of the validation set, from all over it; None where that would hardly be less."""
+        whole = self.validation
+        if len(whole) < 2 * _PART:
+            return None
+        return whole.only(frozenset(whole.pictures[index * len(whole) // _PART].digest for index in range(_PART)))
+
+    def timed(self, before: Model, after: Model, *, briefly: bool = False) -> tuple[Beside, ...]:
         """Time both in turn, at batch 1 and the largest; nothing where that is not the target's speed.
 
-        What was measured is kept: the same models are judged the same again.
+        What was measured is kept: the same models are judged the same again. ``briefly`` is at batch 1 alone.
         """
         if self.place.lacks:
             return ()
-        sizes = tuple(sorted({1, self.largest})) if before.signature.batched else (1,)
+        sizes = tuple(sorted({1, self.largest})) if before.signature.batched and not briefly else (1,)
+        seconds = _BRIEFLY_S if briefly else _TIMED_S
         runner, machine = runners.get(self.place.runner), (platform.node(), platform.processor(), os.cpu_count())
 
         def work(_: Path) -> tuple[Beside, ...]:
             files = [str(self.built(model).path) for model in (before, after)]
             with self.stages.progress.working("timing"), ExitStack() as stack:
                 first, second = (stack.enter_context(runner.open(file)) for file in files)
-                return tuple(_at(size, first, second, self.validation) for size in sizes)
+                return tuple(_at(size, first, second, self.validation, seconds) for size in sizes)
 
         key = Key(
-            stage="timing", inputs=(before.digest, after.digest), parameters=(self.place, sizes, machine),
+            stage="timing", inputs=(before.digest, after.digest), parameters=(self.place, sizes, machine, seconds),
             tools=runner.tools,
         )  # fmt: skip
         return self.stages.quietly(key, tuple[Beside, ...], work)
@@ -157,18 +171,24 @@ class Bench:
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @functools.cached_property
+    def _calibration(self) -> tuple[CalibrationSet | None, CalibrationSet | None]:
+        """The pictures that ranges are taken from, and those on which ways to choose them are compared."""
+        chosen = None if self.pictures is None else self.pictures.calibration
+        return (None, None) if chosen is None else chosen.divided()
+
+    @functools.cached_property
     def _metric(self) -> Own | None:
         """The user's own, imported once for all that is judged."""
         from kit import accuracy
 
         return None if self.spec.metric is None else accuracy.own_metric(self.spec.metric)
 
-    def _answers(self, model: Model) -> Answers:
-        """Return what a model answers to the validation set, at the lowest threshold."""
+    def _answers(self, model: Model, validation: Validation) -> Answers:
+        """Return what a model answers to pictures of the validation set, at the lowest threshold."""
         from kit import accuracy
         from kit.accuracy import answers
 
-        meaning, runner, validation = self.graphs.meaning, runners.get(self.place.runner), self.validation
+        meaning, runner = self.graphs.meaning, runners.get(self.place.runner)
 
         def work(folder: Path) -> _Kept:
             twin = accuracy.evaluation_twin(model, meaning, folder)
@@ -186,6 +206,6 @@ class Bench:
         return answers.load(self.stages.quietly(key, _Kept, work).path)
 
 
-def _at(size: int, first: Running, second: Running, validation: Validation) -> Beside:
+def _at(size: int, first: Running, second: Running, validation: Validation, seconds: float) -> Beside:
     feeds = next(islice(validation.feeds(first.signature, size), 1))
-    return beside(lambda: first.run(feeds), lambda: second.run(feeds), batch=size, seconds=_TIMED_S)
+    return beside(lambda: first.run(feeds), lambda: second.run(feeds), batch=size, seconds=seconds)

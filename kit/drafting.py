@@ -38,6 +38,17 @@ def draft(
     )
 
 
+def replacing(spec: Spec, standing: Manifest | None) -> str | None:
+    """Say that a model of this name is there which was made from something else; None where it is not so."""
+    origin = sources.resolve(spec.source).origin(spec.source)
+    if standing is None or standing.source.name == origin:
+        return None
+    return (
+        f"{origin} takes the place of {standing.source.name}, of which {spec.name} version {standing.version} was "
+        "made; for two models, give one of them another --name"
+    )
+
+
 def _tools(spec: Spec, facts: Sequence[Target], lowerings: Mapping[str, Lowering]) -> list[str]:
     levels = [precision.get(made.chosen.precision) for made in lowerings.values()]
     builders = [runtimes.choose(target, spec.on(target.name).runtime) for target in facts]

@@ -52,6 +52,13 @@ def count(model: onnx.ModelProto, inputs: Shapes) -> Cost:
     return cost
 
 
+def by_node(model: onnx.ModelProto, inputs: Shapes) -> dict[str, int]:
+    """Return the multiply-accumulates of each node that has some, by its name; without those of unknown shapes."""
+    proto = _fixed(model, inputs)
+    shapes = _shapes(proto)
+    return {node.name: macs for node in proto.graph.node if (macs := _of_node(node, shapes))}
+
+
 def _fixed(model: onnx.ModelProto, inputs: Shapes) -> onnx.ModelProto:
     """Return the model for these inputs alone: what is written of the sizes of other tensors goes."""
     import onnx
@@ -88,16 +95,20 @@ def _folded(proto: onnx.ModelProto) -> onnx.ModelProto:
 def _sum(proto: onnx.ModelProto, shapes: Shapes) -> Cost:
     total = 0
     for node in proto.graph.node:
-        counted = _COUNTED.get(node.op_type)
-        if counted is None:
-            continue
-        taken = [shapes.get(name, ()) for name in node.input]
-        given = shapes.get(node.output[0], ())
-        try:
-            total += counted(node, taken, given)
-        except (IndexError, _UnknownShapeError):
+        if (macs := _of_node(node, shapes)) is None:
             return Cost(macs=None, unknown=f"the shapes tell nothing of {node.op_type} {node.name}".strip())
+        total += macs
     return Cost(macs=total)
+
+
+def _of_node(node: onnx.NodeProto, shapes: Shapes) -> int | None:
+    """Return what a node multiplies; None where the shapes do not tell."""
+    if (counted := _COUNTED.get(node.op_type)) is None:
+        return 0
+    try:
+        return counted(node, [shapes.get(name, ()) for name in node.input], shapes.get(node.output[0], ()))
+    except (IndexError, _UnknownShapeError):
+        return None
 
 
 def _shapes(proto: onnx.ModelProto) -> dict[str, Shape]:

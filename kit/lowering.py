@@ -24,7 +24,8 @@ from kit.stages import Stages
 from kit.types import Artifact, Graphs, Model, Spec
 
 if TYPE_CHECKING:
-    from kit.accuracy import Verdict
+    from kit.accuracy import Validation, Verdict
+    from kit.calibration import CalibrationSet
 
 FASTER = 0.9
 """A model is worth what it loses where it takes at most this share of the time, and is no larger ..."""
@@ -164,23 +165,39 @@ def _bytes(artifact: Artifact) -> int:
 
 def _search(bench: Bench, level: Precision, trained: Model) -> Found:
     """Look for the layers that must stay as they were trained."""
-    from kit.blame.sensitivity import Probe, Some
+    from kit.blame.sensitivity import Probe
 
     assert bench.pictures is not None
-    timed = not bench.place.lacks
-    few = Some(pictures=bench.pictures.calibration or bench.pictures.validation, most=_FEW)
+    timed, part = not bench.place.lacks, bench.part
+    few = _some(bench.pictures)
     probe = Probe(model=trained, meaning=bench.graphs.meaning, pictures=few)
+    agreement = bench.validation.truth is None
     return fallback.search(
         lambda reverted: bench.lowered(level, reverted),
         lambda model: bench.verdict(trained, model),
         stages=bench.stages,
         identity=f"{bench.identity(trained)} {few.digest}",
-        latency=(lambda model: max(one.ratio for one in bench.timed(trained, model))) if timed else None,
+        latency=(lambda model: _slowest(bench.timed(trained, model))) if timed else None,
+        brief=lambda model: _slowest(bench.timed(trained, model, briefly=True)),
+        glance=None if part is None else lambda model: bench.verdict(trained, model, part),
         distance=probe.distance,
         hints=probe.hints,
-        limits=Limits(slowest=SLOWER if timed else None),
+        limits=Limits(slowest=SLOWER if timed else None, allowed=bench.budget.of_metric(agreement=agreement)),
         tell=bench.stages.progress.note,
     )
+
+
+def _some(found: Pictures) -> CalibrationSet | Validation:
+    """Return a few pictures that show much: those that were chosen first, else some from all over."""
+    if found.calibration is not None:
+        return found.calibration.first(_FEW)
+    whole = found.validation
+    count = min(_FEW, len(whole))
+    return whole.only(frozenset(whole.pictures[index * len(whole) // count].digest for index in range(count)))
+
+
+def _slowest(timings: tuple[Beside, ...]) -> float:
+    return max(one.ratio for one in timings)
 
 
 def _worthless(before: int, after: int, timings: tuple[Beside, ...]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit import contract, labels, lacking, lowering, repository, runtimes, sources, targets
+from kit import contract, drafting, labels, lacking, lowering, repository, runtimes, sources, targets
 from kit.cache import Cache
 from kit.errors import UsageError
 from kit.progress import Progress
@@ -68,6 +68,11 @@ def prepare(spec: Spec, options: Options, progress: Progress) -> Plan:
         raise UsageError(
             f"{spec.source} has its weights inside; --weights is for package.module:callable and timm:NAME"
         )
+    published = repository.survey(
+        options.output, spec.name, alongside=options.alongside, discard_edits=options.discard_edits
+    )
+    if said := drafting.replacing(spec, published.manifest):
+        progress.note(said)
     pictures = spec.validation or spec.calibration
     cache = Cache(fresh=not options.use_cache)
     cache.sweep()
@@ -75,9 +80,7 @@ def prepare(spec: Spec, options: Options, progress: Progress) -> Plan:
         spec=spec,
         options=options,
         targets=facts,
-        published=repository.survey(
-            options.output, spec.name, alongside=options.alongside, discard_edits=options.discard_edits
-        ),
+        published=published,
         stages=Stages(cache=cache, progress=progress),
         images=_images(pictures) if pictures else (),
     )

@@ -247,7 +247,11 @@ def _require_same(live: Path, published: Published) -> None:
     path = live / manifest.FILE_NAME
     now = file_digest(path) if path.exists() else ""
     if published.digest != now or (published.manifest is None and live.exists()):
-        raise RepositoryBusyError(f"another run published {live.name} meanwhile; run this one again")
+        other = manifest.read(live)
+        of = f" of {other.source.name}" if other is not None else ""
+        raise RepositoryBusyError(
+            f"another run published {live.name}{of} meanwhile; run this one again, or give one of them another name"
+        )
 
 
 def _replace_in_two_steps(new: Path, live: Path) -> None:

@@ -133,3 +133,14 @@ def test_what_cannot_be_counted_is_named() -> None:
     cost = flops.count(proto, {"x": (1,), "c": ()})
     assert (cost.macs, cost.flops) == (None, None)
     assert "If" in cost.unknown
+
+
+def test_each_node_has_its_own() -> None:
+    nodes = [node("Conv", "x w", "a", name="first"), node("Relu", "a", "b", name="second"),
+             node("Conv", "b v", "y", name="third")]  # fmt: skip
+    weights = {"w": np.zeros((5, 3, 3, 3), np.float32), "v": np.zeros((2, 5, 1, 1), np.float32)}
+    shape = ("n", 3, 8, 8)
+    proto = models.build(nodes, [("x", models.FLOAT, shape)], [("y", models.FLOAT, ("n", 2, 6, 6))], weights)
+    found = flops.by_node(proto, {"x": (1, 3, 8, 8)})
+    assert found == {"first": 5 * 6 * 6 * 3 * 9, "third": 2 * 6 * 6 * 5}
+    assert sum(found.values()) == flops.count(proto, {"x": (1, 3, 8, 8)}).macs

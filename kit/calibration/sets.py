@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -95,6 +96,18 @@ class CalibrationSet:
         """
         return replace(self, choices=tuple(choice for choice in self.choices if choice.rank < count))
 
+    def divided(self, every: int = 5) -> tuple[CalibrationSet, CalibrationSet | None]:
+        """Return the pictures to calibrate on, and each of ``every`` that are held out; None where none can be.
+
+        Of a kind that is left with one picture none is held out, but the next of another kind: ranges that never saw a
+        kind are not right for it. ``coverage`` stays that of all.
+        """
+        out = _held_out(self.choices, every)
+        if not out:
+            return self, None
+        kept, held = (tuple(c for c in self.choices if (c.rank in out) is is_out) for is_out in (False, True))
+        return replace(self, choices=kept), replace(self, choices=held)
+
     def feeds(
         self, signature: Signature, batch: int = 1, meaning: Interpretation | None = None
     ) -> Iterator[dict[str, Array]]:
@@ -119,6 +132,20 @@ class CalibrationSet:
                 assert meaning is not None
                 feed = inputs.to_native(feed, signature, replace(meaning, contract="served"))
             yield feed
+
+
+def _held_out(choices: Sequence[Choice], every: int) -> frozenset[int]:
+    """Return the ranks of the pictures that are held out."""
+    left = Counter(choice.kind for choice in choices)
+    out: set[int] = set()
+    due = 0
+    for place, choice in enumerate(choices):
+        due += place % every == 0
+        if due and left[choice.kind] > 1:
+            out.add(choice.rank)
+            left[choice.kind] -= 1
+            due -= 1
+    return frozenset(out)
 
 
 def _groups(pictures: Iterator[npt.NDArray[np.uint8]], size: int) -> Iterator[npt.NDArray[np.uint8]]:

@@ -78,6 +78,10 @@ class Maker:
 class Drop:
     point: float
 
+    @property
+    def low(self) -> float:
+        return self.point
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -108,6 +112,9 @@ def test_groups_know_who_reads_them(make: Maker, probe: Probe) -> None:
     assert hints.readers["blocks.1.first"] == ("blocks.1.second",)
     assert set(hints.readers["blocks.0.second"]) == {"blocks.1.first", "blocks.1.second"}
     assert set(hints.noise) == {group.name for group in make(frozenset()).groups}
+    assert set(hints.costs) == set(hints.noise)
+    assert hints.costs["blocks.0.first"] == pytest.approx(hints.costs["blocks.1.second"], rel=0.2)
+    assert 0.3 < sum(hints.costs.values()) <= 0.5  # the head multiplies too, and stays in float
     noisiest = sorted(hints.noise, key=lambda name: hints.noise[name])
     assert set(noisiest[:3]) & BROKEN
 

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scenery
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kit import calibration, inputs
-from kit.calibration import CalibrationSet, videos
+from kit.calibration import CalibrationSet, Choice, Coverage, videos
 from kit.errors import CalibrationError
 from kit.precision.interface import Pictures
-from kit.types import Certainty, DataType, Interpretation, Normalization, Signature, Tensor
+from kit.types import Certainty, DataType, Interpretation, Normalization, Picture, Signature, Tensor
 
 
 def takes(*shape: int, dtype: DataType = DataType.UINT8) -> Signature:
@@ -143,3 +145,44 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path: Path, cache:
     fed, mib = map(int, done.stdout.split())
     assert fed == 150
     assert mib < 100
+
+
+NOTHING_SEEN = Coverage(
+    found=0, copies=0, unread=0, plain=0, leaking=0, candidates=0, different=0, kinds=0, kinds_chosen=0, variety=0,
+    variety_first=0, variety_spread=0, brightness=(), brightness_chosen=(),
+)  # fmt: skip
+
+
+def of_kinds(kinds: list[int], ranks: list[int]) -> CalibrationSet:
+    choices = tuple(
+        Choice(picture=Picture(path=Path(str(at)), digest=str(at)), rank=rank, kind=kind, brightness=0.5, print="")
+        for at, (kind, rank) in enumerate(zip(kinds, ranks, strict=True))
+    )
+    return CalibrationSet(choices=choices, coverage=NOTHING_SEEN)
+
+
+@given(data=st.data(), kinds=st.lists(st.integers(0, 12), min_size=1, max_size=80))
+def test_no_kind_is_held_out_as_a_whole(data: st.DataObject, kinds: list[int]) -> None:
+    whole = of_kinds(kinds, data.draw(st.permutations(range(len(kinds)))))
+    seen, held = whole.divided()
+    out = () if held is None else held.choices
+    assert {choice.kind for choice in seen.choices} == set(kinds)
+    assert {*seen.choices, *out} == set(whole.choices)
+    assert len(seen) + len(out) == len(whole)
+    assert len(out) <= -(-len(whole) // 5)
+    assert bool(out) == (len(set(kinds)) < len(kinds))
+
+
+def test_where_all_kinds_are_common_each_fifth_is_held_out() -> None:
+    whole = of_kinds([0, 1] * 20, list(range(40)))
+    _, held = whole.divided()
+    assert held is not None
+    assert held.choices == whole.choices[::5]
+
+
+def test_a_rare_kinds_only_picture_stays() -> None:
+    whole = of_kinds([7, 0, 0, 0, 0, 8, 9, 0, 0, 0], list(range(10)))
+    seen, held = whole.divided()
+    assert held is not None
+    assert {7, 8, 9} < {choice.kind for choice in seen.choices}
+    assert held.choices == (whole.choices[1], whole.choices[7])

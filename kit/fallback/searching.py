@@ -3,26 +3,29 @@
     found = fallback.search(make, judge, stages=stages, identity=digest, distance=distance, latency=latency, tell=tell)
 
 Groups are ranked by what reverting each alone gives back to the answers on a few pictures, for the time that it costs;
-they are reverted in that order, ever more at a time, and judged on the whole validation set. What made it worse is
-taken back and the rest ranked anew; once the budget holds, whatever can be lowered after all is.
+they are reverted in that order, ever more at a time, and judged: on a part of the validation set where that shows a
+loss that the whole would not take back, else on all of it. What made it worse is taken back and the rest ranked anew;
+once the budget holds, whatever can be lowered after all is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from kit.cache import Key
+from kit.fallback.naming import in_modules
+from kit.fallback.values import Distance, Found, Hints, Judge, Latency, Limits, Make, Outcome, Step, Unit
 from kit.precision.interface import Group, Lowered
 from kit.stages import Stages
 from kit.types import Model
 
 T = TypeVar("T")
 
-_SAME_DROP = 1e-4
-"""A hundredth of a point: a drop that grew by less is no worse."""
+_MORE = 4
+"""Groups that are tried at least when it is known what to revert: another one may cost less time."""
 
 _HARDLY = 0.002
 """A fifth of the usual budget: for less, a group is not left in float without a gain of time."""
@@ -34,105 +37,6 @@ _CLEAR = 0.05
 """Share of what the answers lost; what gives back less gave it back by chance."""
 
 
-class Interval(Protocol):
-    """A measured number with its bounds: ``kit.accuracy``'s."""
-
-    @property
-    def point(self) -> float:
-        """Return the number itself."""
-
-
-class Judgement(Protocol):
-    """What is asked of a verdict: ``kit.accuracy.Verdict`` has it."""
-
-    @property
-    def held(self) -> bool:
-        """Return whether every budget holds."""
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Return why not, a sentence each."""
-
-    @property
-    def drop(self) -> Interval:
-        """Return what was lost of the metric."""
-
-
-Make = Callable[[frozenset[str]], Lowered]
-"""Lowers a model but for the groups of these names. It is called often with the same: it should keep its results."""
-
-Judge = Callable[[Model], Judgement]
-Distance = Callable[[Model], float]
-"""How far a model's answers are from those of the original on a few pictures; 0 is the same."""
-
-Latency = Callable[[Model], float]
-"""A model's time by that of the original: below 1 is faster."""
-
-
-Unit = frozenset[str]
-"""Groups that are reverted together."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hints:
-    """What a look inside a lowered model tells: ``kit.blame.sensitivity`` has it.
-
-    ``noise`` is each group's own SQNR in dB. ``readers`` are the groups that read what a group gives: between two that
-    are lowered there is one quantised tensor, which stays where only one of them is reverted.
-    """
-
-    noise: Mapping[str, float] = field(default_factory=dict)
-    readers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """When to give up. ``slowest`` is the latency's ratio at which a lower precision is no longer worth it.
-
-    ``judgements`` bounds how often the whole validation set is asked, ``trials`` how many of the noisiest groups are
-    tried alone.
-    """
-
-    slowest: float | None = None
-    judgements: int = 40
-    trials: int = 24
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """A verdict in short; ``latency`` is the ratio to the original, None where it was not measured."""
-
-    held: bool
-    drop: float
-    reasons: tuple[str, ...] = ()
-    latency: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """Something that was judged: the groups that were reverted, what came of it, and whether it was built on."""
-
-    reverted: tuple[str, ...]
-    outcome: Outcome
-    kept: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """Where the search ended. ``lowered`` is the model that holds, else the best that there was.
-
-    ``reverted`` are the groups that stay as they were, ``modules`` the same as PyTorch calls them, whole modules where
-    all of them are. ``why`` says in a sentence how it ended.
-    """
-
-    lowered: Lowered
-    held: bool
-    reverted: tuple[Group, ...]
-    modules: tuple[str, ...]
-    steps: tuple[Step, ...]
-    why: str
-
-
 def search(
     make: Make,
     judge: Judge,
@@ -142,18 +46,21 @@ def search(
     distance: Distance | None = None,
     hints: Callable[[Lowered], Hints] | None = None,
     latency: Latency | None = None,
-    limits: Limits = Limits(),
+    glance: Judge | None = None,
+    brief: Latency | None = None,
+    limits: Limits | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Found:
     """Return the model that holds its budget with as few groups reverted as were found, or why none does.
 
     ``identity`` is a digest of all that ``judge``, ``distance`` and ``latency`` depend on besides the model: with it,
     each measurement is kept, so that a search that was killed goes on where it was. ``hints`` says which groups to try
-    first. ``tell`` is called with each step in words. Raises what they raise.
+    first. ``glance`` judges on a part of the pictures, and ``brief`` times quickly: what leads nowhere is not looked at
+    longer. ``tell`` is called with each step in words. Raises what they raise.
     """
     return _Search(
-        make=make, judge=judge, distance=distance, hints=hints, latency=latency, stages=stages, identity=identity,
-        limits=limits, tell=tell,
+        make=make, judge=judge, distance=distance, hints=hints, latency=latency, glance=glance, brief=brief,
+        stages=stages, identity=identity, limits=limits or Limits(), tell=tell,
     ).run()  # fmt: skip
 
 
@@ -168,6 +75,8 @@ class _Search:
     identity: str
     limits: Limits
     tell: Callable[[str], None]
+    glance: Judge | None = None
+    brief: Latency | None = None
     steps: list[Step] = field(default_factory=list)
     barred: set[Unit] = field(default_factory=set)
     tried: set[Unit] = field(default_factory=set)
@@ -187,14 +96,14 @@ class _Search:
         """Revert groups, best first, 1, 2, 4 ... units at a time, until the budget holds."""
         order, count = self._ranked(current), 1
         while order:
-            if stop := self._exhausted(outcome):
+            if stop := self._exhausted(current, outcome):
                 return self._ended(current, outcome, stop)
             chunk, order = order[:count], order[count:]
             tried = current.union(*chunk)
             if tried == current:
                 continue
             found = self._outcome(tried)
-            worse = not found.held and found.drop > outcome.drop + _SAME_DROP
+            worse = not found.held and found.worse_than(outcome)
             self._record(tried, found, kept=not worse)
             if found.held:
                 return self._trim(current, chunk, found)
@@ -261,16 +170,32 @@ class _Search:
         if self.distance is None:
             return [unit for unit in single if unit not in self.barred]
         most = self.limits.trials if hints.noise else len(left)  # without a hint, whoever is left out may be the one
-        self.tell(f"trying {min(most, len(left))} of {len(self.groups)} groups alone, on a few pictures")
+        self.tell(f"trying up to {min(most, len(left))} of {len(self.groups)} groups alone, on a few pictures")
+        gains = self._gains(left[:most], hints, current)
+        best = sorted(gains, key=lambda unit: -gains[unit])
+        rest = [unit for unit in single if unit not in gains]
+        return [unit for unit in (*best, *rest) if unit not in self.barred]
+
+    def _gains(self, names: Sequence[str], hints: Hints, current: frozenset[str]) -> dict[Unit, float]:
+        """Return what reverting units gives back, each by the time that it costs.
+
+        Where those that were tried explain together all that was lost, as many again are tried, and no more.
+        """
         here = self._distance(current)
         gains: dict[Unit, float] = {}
-        for name in left[:most]:
+        shares: dict[Unit, float] = {}
+        last = len(names)
+        for place, name in enumerate(names):
+            if place >= last:
+                break
             for unit in self._units(name, hints, current):
-                gains[unit] = self._gain(current, unit, here)
+                shares[unit] = (here - self._distance(current | unit)) / here if here > 0 else 0.0
+                gains[unit] = self._gain(current, unit, shares[unit], hints.costs)
                 if gains[unit] > _CLEAR / _LEAST_COST:
                     break
-        best = sorted(gains, key=lambda unit: -gains[unit])
-        return [unit for unit in (*best, *single[most:]) if unit not in self.barred]
+            if last == len(names) and _explained(shares) >= 1:
+                last = min(last, max(2 * place, place + _MORE) + 1)
+        return gains
 
     def _units(self, name: str, hints: Hints, current: frozenset[str]) -> Iterator[Unit]:
         """Yield a group alone, and with those that read what it gives: their common tensor stays lowered otherwise."""
@@ -278,23 +203,30 @@ class _Search:
         if readers := frozenset(hints.readers.get(name, ())) - current - {name}:
             yield frozenset({name}) | readers
 
-    def _gain(self, current: frozenset[str], unit: Unit, here: float) -> float:
-        """Return what reverting a unit gives back of the answers for each part of the time that it costs."""
+    def _gain(self, current: frozenset[str], unit: Unit, share: float, costs: Mapping[str, float]) -> float:
+        """Return which share of the answers a unit gives back for each part of the time that it costs."""
         tried = current | unit
-        gained = here - self._distance(tried)
-        share = gained / here if here > 0 else 0.0
         if share < _CLEAR:
             return share / _LEAST_COST
         if tried not in self.tried:
             self.tried.add(tried)
             self.tell(f"{self._named(unit)} gives back {share:.0%} of what the answers lost")
-        cost = max(0.0, self._latency(tried) - self._latency(current)) if self.latency is not None else 0.0
-        return share / (_LEAST_COST * len(unit) + cost)
+        return share / (_LEAST_COST * len(unit) + self._cost(current, unit, costs))
 
-    def _exhausted(self, outcome: Outcome) -> str | None:
+    def _cost(self, current: frozenset[str], unit: Unit, costs: Mapping[str, float]) -> float:
+        """Return about how much longer the model takes with a unit reverted too."""
+        if self.latency is None:
+            return 0.0
+        if costs:
+            return sum(costs.get(name, 0.0) for name in unit)
+        return max(0.0, self._latency(current | unit, brief=True) - self._latency(current, brief=True))
+
+    def _exhausted(self, current: frozenset[str], outcome: Outcome) -> str | None:
         """Say why the search cannot go on; None where it can."""
         if outcome.latency is not None and self._too_slow(outcome.latency):
-            return self._slow(outcome.latency, frozenset(self.steps[-1].reverted))
+            surely = self._latency(current)  # a brief look is wrong at times
+            if self._too_slow(surely):
+                return self._slow(surely, current)
         if not self._may_judge():
             return f"given up after {len(self.steps)} models were judged, and none held its budget"
         return None
@@ -313,20 +245,36 @@ class _Search:
 
     def _outcome(self, reverted: frozenset[str]) -> Outcome:
         """Judge a model, unless that was done before."""
-        lowered = self.make(reverted)
+        model, part = self.make(reverted).model, None
+        if self.glance is not None:
+            part = self._verdict("fallback glance", self.glance, model)
+        if part is not None and not part.whole:
+            found = part
+        else:
+            whole = self._verdict("fallback judge", self.judge, model)
+            found = replace(whole, whole=True, glimpse=None if part is None else part.glimpse)
+        time = self._latency(reverted, brief=not found.held) if self.latency is not None else None
+        return replace(found, latency=time)
+
+    def _verdict(self, stage: str, judge: Judge, model: Model) -> Outcome:
+        """Return a verdict as if it were on a part of the pictures; ``whole`` where all must be asked then."""
 
         def work(_: Path) -> Outcome:
-            verdict = self.judge(lowered.model)
-            return Outcome(held=verdict.held, drop=verdict.drop.point, reasons=tuple(verdict.reasons))
+            verdict = judge(model)
+            point, lost = verdict.drop.point, not verdict.held and verdict.drop.low > self.limits.allowed
+            return Outcome(
+                held=verdict.held, drop=point, reasons=tuple(verdict.reasons), glimpse=point, whole=not lost
+            )  # fmt: skip
 
-        found = self._kept("fallback judge", lowered.model, Outcome, work)
-        time = self._latency(reverted) if self.latency is not None else None
-        return Outcome(held=found.held, drop=found.drop, reasons=found.reasons, latency=time)
+        return self._kept(stage, model, Outcome, work)
 
-    def _latency(self, reverted: frozenset[str]) -> float:
+    def _latency(self, reverted: frozenset[str], *, brief: bool = False) -> float:
+        """Return a model's time; ``brief``ly measured where it decides little."""
         assert self.latency is not None
-        model, measure = self.make(reverted).model, self.latency
-        return self._kept("fallback latency", model, float, lambda _: measure(model))
+        model, measure, stage = self.make(reverted).model, self.latency, "fallback latency"
+        if brief and self.brief is not None:
+            measure, stage = self.brief, "fallback brief latency"
+        return self._kept(stage, model, float, lambda _: measure(model))
 
     def _distance(self, reverted: frozenset[str]) -> float:
         assert self.distance is not None
@@ -351,7 +299,8 @@ class _Search:
         what = f"{self._named(reverted)} as they were" if reverted else "everything lowered"
         verdict = "holds" if outcome.held else "does not hold"
         time = f", {outcome.latency:.2f} of the time" if outcome.latency is not None else ""
-        self.tell(f"{what}: drop {100 * outcome.drop:.2f} points{time}, {verdict}")
+        part = "" if outcome.whole else " on a part of the pictures"
+        self.tell(f"{what}: drop {100 * outcome.drop:.2f} points{part}{time}, {verdict}")
 
     def _named(self, names: Iterable[str]) -> str:
         return ", ".join(in_modules(self.groups, names)) or "nothing"
@@ -370,25 +319,11 @@ class _Search:
         )
 
 
-def in_modules(groups: Sequence[Group], names: Iterable[str]) -> tuple[str, ...]:
-    """Return groups as the PyTorch modules that they are of; the module around them where all of its groups are named.
-
-    ``head`` instead of ``head.box.0``, ``head.box.1`` and ``head.classes``.
-    """
-    chosen = set(names)
-    paths = {group.name: group.module or group.name for group in groups}
-    found: dict[str, None] = {}
-    for group in groups:
-        if group.name in chosen:
-            found.setdefault(next(_around(group, paths, chosen), paths[group.name]))
-    return tuple(found)
-
-
-def _around(group: Group, paths: Mapping[str, str], chosen: set[str]) -> Iterator[str]:
-    """Yield the modules around a group, the largest first, of which every group is chosen, and more than one."""
-    parts = paths[group.name].split(".")
-    for length in range(1, len(parts)):
-        outer = ".".join(parts[:length])
-        inside = [name for name, path in paths.items() if path == outer or path.startswith(f"{outer}.")]
-        if len(inside) > 1 and chosen.issuperset(inside):
-            yield outer
+def _explained(shares: Mapping[Unit, float]) -> float:
+    """Return the share of the answers that units without a common group give back together, best first."""
+    total, counted = 0.0, frozenset[str]()
+    for unit in sorted(shares, key=lambda unit: -shares[unit]):
+        if shares[unit] >= _CLEAR and not unit & counted:
+            total += shares[unit]
+            counted |= unit
+    return total

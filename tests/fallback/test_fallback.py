@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kit import fallback
 from kit.cache import Cache
-from kit.fallback import Found, Hints, Limits
+from kit.fallback import Found, Hints, Limits, searching
 from kit.precision.interface import Group, Lowered
 from kit.progress import Silent
 from kit.stages import Stages
@@ -26,6 +26,10 @@ BUDGET = 0.01
 @dataclass(frozen=True)
 class Drop:
     point: float
+
+    @property
+    def low(self) -> float:
+        return self.point
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def test_what_costs_no_time_is_left_for_its_accuracy(tmp_path: Path) -> None:
     problem = Problem({"bad": 0.2, "poor": 0.004, "rest": 0.0}, {"bad": 0.1, "poor": 0.0, "rest": 0.3},
                       lambda lowered: 0.2 * ("bad" in lowered) + 0.004 * ("poor" in lowered))  # fmt: skip
     start = fallback.Unit({"bad", "poor"})
-    search = fallback._Search(
+    search = searching._Search(
         make=problem.make, judge=problem.judge, distance=problem.drop, hints=None, latency=problem.latency,
         stages=Stages(cache=Cache(root=tmp_path), progress=Silent()), identity="set", limits=Limits(),
         tell=problem.told.append, groups=problem.groups,
@@ -203,6 +207,60 @@ def test_any_problem_ends_within_its_limits_and_says_the_truth(
     assert problem.judged <= judgements
     assert found.held == (together(set(problem.losses) - names(found)) <= BUDGET)
     assert found.why
+
+
+def test_what_surely_fails_on_a_part_is_not_shown_all_pictures(tmp_path: Path) -> None:
+    problem = Problem({f"l{i}": 0.3 if i in (2, 5, 9) else 0.0001 for i in range(12)})
+    glanced: list[float] = []
+
+    def glance(model: Model) -> Verdict:
+        drop = 0.9 * problem.drop(model)  # fewer pictures say nearly the same
+        glanced.append(drop)
+        return Verdict(drop=Drop(drop), held=drop <= BUDGET)
+
+    found = fallback.search(
+        problem.make, problem.judge, stages=Stages(cache=Cache(root=tmp_path), progress=Silent()), identity="set",
+        distance=problem.drop, glance=glance, tell=problem.told.append,
+    )  # fmt: skip
+    assert (found.held, names(found)) == (True, {"l2", "l5", "l9"})
+    assert problem.judged == sum(drop <= BUDGET for drop in glanced)
+    assert "everything lowered: drop 81.08 points on a part of the pictures, does not hold" in problem.told
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(losses=LOSSES, bias=st.sampled_from([0.0, 0.5, 1.0, 3.0]))
+def test_whatever_a_part_says_the_whole_decides(
+    losses: dict[str, float], bias: float, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    problem = Problem(losses)
+
+    def glance(model: Model) -> Verdict:
+        drop = bias * problem.drop(model)
+        return Verdict(drop=Drop(drop), held=drop <= BUDGET)
+
+    stages = Stages(cache=Cache(root=tmp_path_factory.mktemp("stages")), progress=Silent())
+    found = fallback.search(
+        problem.make, problem.judge, stages=stages, identity="set", distance=problem.drop, glance=glance
+    )
+    assert found.held
+    assert problem.drop(found.lowered.model) <= BUDGET
+
+
+def test_only_what_holds_is_timed_for_long(tmp_path: Path) -> None:
+    problem = Problem({f"l{i}": 0.2 if i in (3, 7) else 0.0 for i in range(10)}, {f"l{i}": 0.05 for i in range(10)})
+    timed: list[Model] = []
+
+    def latency(model: Model) -> float:
+        timed.append(model)
+        return problem.latency(model)
+
+    found = fallback.search(
+        problem.make, problem.judge, stages=Stages(cache=Cache(root=tmp_path), progress=Silent()), identity="set",
+        distance=problem.drop, latency=latency, brief=problem.latency,
+    )  # fmt: skip
+    assert names(found) == {"l3", "l7"}
+    assert timed
+    assert all(problem.drop(model) <= BUDGET for model in timed)
 
 
 class KilledError(Exception):
