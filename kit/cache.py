@@ -49,7 +49,7 @@ def file_digest(path: Path) -> str:
 def tool_version(distribution: str) -> str:
     """Return the installed version of a distribution, or ``absent``.
 
-    ``openvino/nncf`` is ``nncf`` in the environment ``openvino`` of ``kit.environments``, made yet or not.
+    ``nncf/onnx`` is ``onnx`` in the environment ``nncf`` of ``kit.environments``, made yet or not.
     """
     environment, inside, package = distribution.partition("/")
     if inside:

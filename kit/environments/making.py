@@ -58,7 +58,7 @@ def ensure(wanted: str | Recipe, announce: Callable[[str], None]) -> Environment
 
 
 def prepare(tools: Iterable[str], announce: Callable[[str], None]) -> None:
-    """Make the environments that ``tools`` are in (``openvino/nncf``); others are the kit's own. See ``ensure``."""
+    """Make the environments that ``tools`` are in (``openvino/openvino``); others are the kit's own. See ``ensure``."""
     for name in dict.fromkeys(tool.partition("/")[0] for tool in tools if "/" in tool):
         ensure(name, announce)
 

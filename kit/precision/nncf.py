@@ -1,0 +1,95 @@
+"""INT8 by NNCF, in an environment of its own: for OpenVINO, and beside the kit's own ``int8``."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit import environments
+from kit.environments import ScriptError, Worker
+from kit.errors import QuantizationError, UnsupportedModelError
+from kit.precision import _calibrated, _structure, _writing
+from kit.precision._calibrated import Work
+from kit.precision._observing import Part
+from kit.precision.interface import Ask, Lowered, Pictures
+
+if TYPE_CHECKING:
+    import onnx
+
+_SCRIPT = Path(__file__).with_name("_nncf_script.py")
+_ENVIRONMENT = "nncf"
+_PRESETS = ("performance", "mixed")
+"""Symmetric activations, and such with zero points where they have no sign."""
+
+_MOST_PICTURES = 300
+"""NNCF's own number; it would take the first of more."""
+
+
+class Int8Nncf:
+    """Q/DQ where NNCF puts it, biases corrected; heads, decoding and pre-processing are left as for ``int8``.
+
+    Of its two presets that is taken whose answers are nearer on pictures held out.
+    """
+
+    name = "nncf"
+    bits = 8
+    calibrated = True
+    automatic = False
+    tools = ("nncf/nncf", "onnx", "onnxruntime", "numpy")
+
+    def apply(self, ask: Ask, folder: Path) -> Lowered:
+        """Write the model with Q/DQ. The environment is made on first use: 370 MB.
+
+        Raises ``QuantizationError``, ``UnsupportedModelError`` and ``ToolEnvironmentError``.
+        """
+        if ask.backend != "openvino":
+            raise UnsupportedModelError(
+                f"NNCF quantises for OpenVINO, and {ask.target.name} serves this with {ask.backend}; add "
+                "--runtime openvino, or use --precision int8"
+            )
+        work = _calibrated.prepared(ask)
+        with Worker(environments.ensure(_ENVIRONMENT, lambda _: None), _SCRIPT) as worker:
+            made = {preset: _quantised(work, preset, worker, folder / preset) for preset in _PRESETS}
+        trials = _calibrated.tried(work, made)
+        best = _calibrated.nearest(trials)
+        return Lowered(
+            model=_writing.finish(made[best.name], ask.model, folder),
+            method=f"NNCF, {_calibrated.told(trials, best)}",
+            groups=work.plan.groups,
+            kept=_calibrated.kept(work),
+        )
+
+
+def _quantised(work: Work, preset: str, worker: Worker, folder: Path) -> onnx.ModelProto:
+    """Return what NNCF makes of the graph with one of its presets. Raises ``QuantizationError``."""
+    import onnx
+
+    folder.mkdir()
+    source, made = folder / "before.onnx", folder / "after.onnx"
+    onnx.save(work.network.proto, str(source))
+    undone = {n for g in work.plan.groups if g.name in work.ask.reverted for n in g.nodes}
+    pictures = _some(work.seen)
+    given = {
+        "onnx": str(source),
+        "made": str(made),
+        "preset": preset,
+        "pictures": len(pictures),
+        "excluded": sorted({*work.end.nodes, *undone, *_structure.before_layers(work.network)}),
+    }
+    try:
+        worker.call("quantise", given, streams={"feeds": lambda: pictures.feeds(work.ask.model.signature)})
+    except ScriptError as error:
+        raise QuantizationError(f"NNCF does not take this graph: {error}; use --precision int8") from error
+    proto = onnx.load(str(made))
+    shutil.rmtree(folder)  # what the stage leaves is kept in the cache
+    return proto
+
+
+def _some(pictures: Pictures) -> Pictures:
+    """Return as many as NNCF looks at, from all over."""
+    every = -(-len(pictures) // _MOST_PICTURES)
+    return pictures if every == 1 else Part(pictures=pictures, every=every)
+
+
+MEMBER = Int8Nncf()

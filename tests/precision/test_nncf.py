@@ -1,0 +1,67 @@
+"""INT8 by NNCF in its own environment, on a small network; and what is said before any environment is made."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nets
+import numpy as np
+import onnx
+import pytest
+from pictures import Values, ask, saved
+
+from kit import environments, precision, runners
+from kit.errors import QuantizationError, UnsupportedModelError
+
+PICTURES = Values(nets.pictures())
+
+
+@pytest.fixture(autouse=True)
+def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep stages in a cache of the test's own; environments stay where they are."""
+    monkeypatch.setattr("kit.cache.cache_root", lambda: tmp_path / "cache")
+
+
+def test_it_is_for_openvino(tmp_path: Path) -> None:
+    given = ask(saved(nets.residual(), tmp_path / "model"), calibration=PICTURES)
+    with pytest.raises(UnsupportedModelError, match=r"NNCF quantises for OpenVINO, .* add --runtime openvino"):
+        precision.get("nncf").apply(given, tmp_path)
+
+
+def test_noise_is_no_calibration(tmp_path: Path) -> None:
+    given = ask(saved(nets.residual(), tmp_path / "model"), backend="openvino")
+    with pytest.raises(QuantizationError, match="needs real pictures"):
+        precision.get("nncf").apply(given, tmp_path)
+
+
+def test_auto_does_not_try_it() -> None:
+    assert "nncf" not in [level.name for level in precision.ladder("auto")]
+    assert [level.name for level in precision.ladder("nncf")] == ["nncf"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not environments.is_made("nncf") and os.environ.get("KIT_TEST_ENVIRONMENTS") != "1",
+    reason="the environment nncf is not made; KIT_TEST_ENVIRONMENTS=1 makes it: 370 MB",
+)
+@pytest.mark.parametrize("reverted", [frozenset(), frozenset({"block.first"})], ids=["all", "one reverted"])
+def test_heads_and_reverted_groups_stay_in_float(tmp_path: Path, reverted: frozenset[str]) -> None:
+    model = saved(nets.residual(), tmp_path / "model")
+    given = ask(model, calibration=PICTURES, backend="openvino", reverted=reverted)
+    made = tmp_path / "made"
+    made.mkdir()
+    lowered = precision.get("nncf").apply(given, made)
+    assert lowered.model.signature == model.signature
+    assert lowered.method.startswith("NNCF, ")
+    assert sorted(path.name for path in made.iterdir()) == ["model.onnx"]
+    proto = onnx.load(str(lowered.model.path))
+    makers = {name: node.op_type for node in proto.graph.node for name in node.output}
+    floats = [n for n in proto.graph.node if n.op_type == "Conv" and makers.get(n.input[1]) != "DequantizeLinear"]
+    assert len(floats) == 2 + len(reverted), "the heads' last layers, and what was reverted"
+    feeds = {"x": nets.pictures(1, seed=9)[0]}
+    answers = []
+    for one in (model, lowered.model):
+        with runners.open(str(one.path)) as running:
+            answers.append(running.run(feeds)["y"])
+    assert np.abs(answers[0] - answers[1]).max() < 0.1 * np.abs(answers[0]).max()
