@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import (
+    ahead,
     artifacts,
     contract,
     drafting,
@@ -192,7 +193,8 @@ def _load(plan: _Plan, scratch: Path, standby: Standby) -> Loaded:
 
 def _expect_questions(plan: _Plan, standby: Standby) -> None:
     if plan.options.verify != "none":
-        standby.begin(idle=sources.resolve(plan.spec.source).elsewhere)
+        # Where this process is at work itself, two threads that import take longer than one.
+        standby.begin(ahead.make_ready if sources.resolve(plan.spec.source).elsewhere else None)
 
 
 def _convert(plan: _Plan, loaded: Loaded) -> Graphs:

@@ -29,7 +29,7 @@ LAYERS = (
     ("kit.accuracy", "kit.load"),
     ("kit.batching", "kit.built", "kit.compare", "kit.config", "kit.contract", "kit.lacking", "kit.manifest",
      "kit.normalization", "kit.pictures", "kit.render", "kit.simplify", "kit.spec", "kit.stages", "kit.standby"),
-    ("kit.appraisal", "kit.artifacts", "kit.bench", "kit.blame", "kit.contents", "kit.drafting", "kit.evaluation",
+    ("kit.ahead", "kit.appraisal", "kit.artifacts", "kit.bench", "kit.blame", "kit.contents", "kit.drafting", "kit.evaluation",
      "kit.fallback", "kit.inspection", "kit.loading", "kit.lowering", "kit.recognise", "kit.report",
      "kit.repository", "kit.summary", "kit.verify", "kit.workspace"),
     ("kit.building", "kit.exporting", "kit.pipeline", "kit.tune"),
