@@ -31,6 +31,7 @@ from kit import (
     verify,
     workspace,
 )
+from kit.answered import Answered
 from kit.bench import Bench
 from kit.cache import Cache, Key
 from kit.errors import UsageError
@@ -345,9 +346,11 @@ def _prove(
     verifier = Verifier(
         stages=plan.stages, entry=entry, candidates=candidates, recipe=recipe, mode=plan.options.verify,
         stand_in=lambda artifact: _stand_in(plan, graphs, artifact), standby=standby,
+        answered=Answered(graphs.served.digest),
     )  # fmt: skip
     with verifier.beside() as verified:
-        parity = _compare(plan, graphs, recipe, inputs.batch_sizes(graphs.original.signature, largest))
+        sizes = inputs.batch_sizes(graphs.original.signature, largest)
+        parity = _compare(plan, graphs, recipe, sizes, verifier.answered)
         return parity, verified()
 
 
@@ -368,7 +371,9 @@ def _stand_in(plan: _Plan, graphs: Graphs, artifact: Artifact) -> Candidate:
     return _candidate(plan, target, artifact, _config(plan, graphs, target, artifact, labelled=False))
 
 
-def _compare(plan: _Plan, graphs: Graphs, recipe: Recipe, sizes: tuple[int, ...]) -> tuple[Parity, ...]:
+def _compare(
+    plan: _Plan, graphs: Graphs, recipe: Recipe, sizes: tuple[int, ...], answered: Answered
+) -> tuple[Parity, ...]:
     """Hold each graph against the one before it."""
     digests = (graphs.original.digest, graphs.network.digest, graphs.served.digest, recipe.digest())
 
@@ -376,7 +381,7 @@ def _compare(plan: _Plan, graphs: Graphs, recipe: Recipe, sizes: tuple[int, ...]
         from kit import compare
 
         try:
-            found = compare.check_stages(graphs, recipe.make(), sizes)
+            found = compare.check_stages(graphs, recipe.make(), sizes, answered)
             if (other := recipe.resized()) is not None:
                 found = compare.check_resized(graphs, other, found, plan.stages.progress.note)
         except simplify.UnfaithfulError as error:
