@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kit import alignment, dialect, simplify, tasks
+from kit.answered import Answered
 from kit.errors import ParityError, UnsupportedModelError
 from kit.inputs import Recipe, Samples, to_native
 from kit.types import Difference, Graphs, Model, Parity, Tensor
@@ -72,8 +73,10 @@ def tolerance_in(precision: str) -> float:
     return _TOLERANCES[precision]
 
 
-def check_stages(graphs: Graphs, frames: Samples, sizes: tuple[int, ...]) -> tuple[Parity, ...]:
-    """Hold each graph against the one before it.
+def check_stages(
+    graphs: Graphs, frames: Samples, sizes: tuple[int, ...], answered: Answered | None = None
+) -> tuple[Parity, ...]:
+    """Hold each graph against the one before it; what the served one gave is told to ``answered``.
 
     Raises ``ParityError``, which names the stage and the output, and ``simplify.UnfaithfulError`` where that stage is
     the simplifier's, without which the model can be served.
@@ -87,7 +90,11 @@ def check_stages(graphs: Graphs, frames: Samples, sizes: tuple[int, ...]) -> tup
         found.append(_check("export", Answers(graphs.reference, native).at, original.at, frames, sizes, floor))
     found.append(_check_simplified(graphs, original, network, frames, sizes, floor))
     if graphs.meaning.contract == "served":
-        found.append(_check_contract(graphs, network, frames, sizes, floor))
+        opened = _opened(graphs, frames)
+        found.append(_check_contract(graphs, network, opened, frames, sizes, floor))
+        if answered is not None:
+            names = [tensor.name for tensor in graphs.served.signature.outputs]
+            answered.tell({size: {name: opened.at(size)[name] for name in names} for size in sizes})
     return tuple(found)
 
 
@@ -121,7 +128,20 @@ def check_resized(
     return tuple(replace(a, differences=(*a.differences, *b.differences)) for a, b in zip(found, more, strict=True))
 
 
-def _check_contract(graphs: Graphs, network: Answers, frames: Samples, sizes: tuple[int, ...], floor: float) -> Parity:
+def _opened(graphs: Graphs, frames: Samples) -> Answers:
+    """Return the fused graph's answers, with those of the network and of a task's own tensors inside it."""
+    own = [f"{graphs.meaning.task}/{name}" for name in tasks.get(graphs.meaning.task).inner]
+    return Answers(runner(graphs.served.path, [*_inside(graphs), *own]), frames)
+
+
+def _inside(graphs: Graphs) -> list[str]:
+    """Return the names that the network's outputs, which its head reads, have in the fused graph."""
+    return [f"network/{t.name}" for t in _read_outputs(graphs)]
+
+
+def _check_contract(
+    graphs: Graphs, network: Answers, opened: Answers, frames: Samples, sizes: tuple[int, ...], floor: float
+) -> Parity:
     """Hold the fused graph against the network with numpy before and after it.
 
     In two parts, so that a rounding error cannot flip a box over a threshold and look like a fault: the
@@ -129,9 +149,8 @@ def _check_contract(graphs: Graphs, network: Answers, frames: Samples, sizes: tu
     outputs against the numpy post-processing of those same inner outputs. So it is with a task's own inner tensors.
     """
     task = tasks.get(graphs.meaning.task)
-    read = [f"network/{t.name}" for t in _read_outputs(graphs)]
+    read = _inside(graphs)
     own = {name: f"{task.name}/{name}" for name in task.inner}
-    opened = Answers(runner(graphs.served.path, [*read, *own.values()]), frames)
 
     def expected(size: int) -> Arrays:
         given = opened.at(size)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import (
+    ahead,
     artifacts,
     contract,
     drafting,
@@ -30,6 +31,7 @@ from kit import (
     verify,
     workspace,
 )
+from kit.answered import Answered
 from kit.bench import Bench
 from kit.cache import Key
 from kit.inputs import Recipe
@@ -118,7 +120,8 @@ def _load(plan: Plan, scratch: Path, standby: Standby) -> Loaded:
 
 def _expect_questions(plan: Plan, standby: Standby) -> None:
     if plan.options.verify != "none":
-        standby.begin(idle=sources.resolve(plan.spec.source).elsewhere)
+        # Where this process is at work itself, two threads that import take longer than one.
+        standby.begin(ahead.make_ready if sources.resolve(plan.spec.source).elsewhere else None)
 
 
 def _convert(plan: Plan, loaded: Loaded) -> Graphs:
@@ -271,9 +274,11 @@ def _prove(
     verifier = Verifier(
         stages=plan.stages, entry=entry, candidates=candidates, recipe=recipe, mode=plan.options.verify,
         stand_in=lambda artifact: _stand_in(plan, graphs, artifact), standby=standby,
+        answered=Answered(graphs.served.digest),
     )  # fmt: skip
     with verifier.beside() as verified:
-        parity = _compare(plan, graphs, recipe, inputs.batch_sizes(graphs.original.signature, largest))
+        sizes = inputs.batch_sizes(graphs.original.signature, largest)
+        parity = _compare(plan, graphs, recipe, sizes, verifier.answered)
         return parity, verified()
 
 
@@ -294,7 +299,9 @@ def _stand_in(plan: Plan, graphs: Graphs, artifact: Artifact) -> Candidate:
     return _candidate(plan, target, artifact, _config(plan, graphs, target, artifact, labelled=False))
 
 
-def _compare(plan: Plan, graphs: Graphs, recipe: Recipe, sizes: tuple[int, ...]) -> tuple[Parity, ...]:
+def _compare(
+    plan: Plan, graphs: Graphs, recipe: Recipe, sizes: tuple[int, ...], answered: Answered
+) -> tuple[Parity, ...]:
     """Hold each graph against the one before it."""
     digests = (graphs.original.digest, graphs.network.digest, graphs.served.digest, recipe.digest())
 
@@ -302,7 +309,7 @@ def _compare(plan: Plan, graphs: Graphs, recipe: Recipe, sizes: tuple[int, ...])
         from kit import compare
 
         try:
-            found = compare.check_stages(graphs, recipe.make(), sizes)
+            found = compare.check_stages(graphs, recipe.make(), sizes, answered)
             if (other := recipe.resized()) is not None:
                 found = compare.check_resized(graphs, other, found, plan.stages.progress.note)
         except simplify.UnfaithfulError as error:

@@ -13,6 +13,8 @@ from kit.errors import UnsupportedModelError
 from kit.targets.values import Accelerator, Backend, Target
 from kit.types import DIGEST_PARAMETER, DataType, Signature, Spec, Tensor
 
+_TEMPLATE = "config.pbtxt.j2"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TensorConfig:
@@ -52,7 +54,12 @@ class ConfigContext:
 
 def render_config(context: ConfigContext) -> str:
     """Return the text of config.pbtxt. Equal contexts, equal bytes."""
-    return render("config.pbtxt.j2", context)
+    return render(_TEMPLATE, context)
+
+
+def make_ready() -> None:
+    """Compile the template: most of what the first configuration takes."""
+    templating.compiled(_TEMPLATE, _FILTERS)
 
 
 def config_context(
@@ -129,7 +136,7 @@ def max_batch_size(signature: Signature, backend: Backend, target: Target, spec:
 
 def render(template: str, context: object) -> str:
     """Fill a template of ``templates/`` with the fields of a dataclass; a name that is missing is an error."""
-    return templating.render(template, context, (quote, numbers))
+    return templating.render(template, context, _FILTERS)
 
 
 def quote(text: str) -> str:
@@ -140,6 +147,9 @@ def quote(text: str) -> str:
 def numbers(values: Sequence[int]) -> str:
     """Return a protobuf list of numbers: ``[ 480, 640, 3 ]``, ``[]``."""
     return f"[ {', '.join(str(v) for v in values)} ]" if values else "[]"
+
+
+_FILTERS = (quote, numbers)
 
 
 def _escaped(character: str) -> str:

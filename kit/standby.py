@@ -1,8 +1,7 @@
-"""What takes a while and needs nobody: a server starts, and libraries are imported, while the model is still read."""
+"""What takes a while and needs nobody: a server starts, and more is made ready, while the model is still read."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -14,8 +13,6 @@ from kit.server.interface import ServerOptions
 
 if TYPE_CHECKING:
     from kit.server.interface import RunningServer
-
-_NEEDED_LATER = ("onnxruntime", "onnx", "onnxsim", "jinja2", "tritonclient.grpc")
 
 
 class Standby:
@@ -48,16 +45,15 @@ class Standby:
         if self._server is not None:
             self._server.kill()
 
-    def begin(self, *, idle: bool) -> None:
+    def begin(self, then: Callable[[], None] | None = None) -> None:
         """Start the server in the background, if that needs no download and it can run here.
 
-        Where this process is ``idle`` meanwhile, import what its next stages need: where it is not, two threads that
-        import take longer than one.
+        ``then`` is called there after that.
         """
         if self._begun is None:
             self._begun = self._side.submit(self._start_if_that_is_quick)
-            if idle:
-                self._side.submit(_import_ahead)
+            if then is not None:
+                self._side.submit(then)
 
     def take(self) -> RunningServer:
         """Return the server, started now if need be. Raises a ``ServerError``."""
@@ -70,8 +66,3 @@ class Standby:
     def _start_if_that_is_quick(self) -> RunningServer | None:
         here = embedded.unavailable_reason() is None and environment.is_made(self._options.backends)
         return embedded.start(self._options, self._announce) if here else None
-
-
-def _import_ahead() -> None:
-    for name in _NEEDED_LATER:
-        importlib.import_module(name)

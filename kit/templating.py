@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Environment, Template
 
 Filter: TypeAlias = "Callable[[Any], object]"
 
@@ -19,7 +19,12 @@ def render(template: str, context: object, filters: tuple[Filter, ...], shown: F
     A filter is called in the template as it is here. In templates of HTML every value is escaped; ``shown`` is asked
     before for what stands for it.
     """
-    return _environment(folder(), filters, shown).get_template(template).render(vars(context))
+    return compiled(template, filters, shown).render(vars(context))
+
+
+def compiled(template: str, filters: tuple[Filter, ...], shown: Filter | None = None) -> Template:
+    """Return a template, which is compiled once."""
+    return _environment(folder(), filters, shown).get_template(template)
 
 
 def folder() -> Path:

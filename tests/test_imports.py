@@ -16,8 +16,8 @@ KIT = Path(__file__).parents[1] / "kit"
 
 LAYERS = (
     ("kit.errors", "kit.types"),
-    ("kit.alignment", "kit.axis", "kit.disk", "kit.document", "kit.labels", "kit.latency", "kit.machine",
-     "kit.modules", "kit.paths", "kit.progress", "kit.quiet", "kit.signals", "kit.templating"),
+    ("kit.alignment", "kit.answered", "kit.axis", "kit.disk", "kit.document", "kit.labels", "kit.latency",
+     "kit.machine", "kit.modules", "kit.paths", "kit.progress", "kit.quiet", "kit.signals", "kit.templating"),
     ("kit.environments",),
     ("kit.anatomy", "kit.cache", "kit.dialect", "kit.external", "kit.flops", "kit.graph", "kit.inputs",
      "kit.quality"),
@@ -29,8 +29,8 @@ LAYERS = (
     ("kit.accuracy", "kit.load"),
     ("kit.batching", "kit.built", "kit.compare", "kit.config", "kit.contract", "kit.lacking", "kit.manifest",
      "kit.normalization", "kit.pictures", "kit.render", "kit.simplify", "kit.spec", "kit.stages", "kit.standby"),
-    ("kit.appraisal", "kit.artifacts", "kit.bench", "kit.blame", "kit.contents", "kit.drafting", "kit.evaluation",
-     "kit.fallback", "kit.inspection", "kit.loading", "kit.lowering", "kit.recognise", "kit.report",
+    ("kit.ahead", "kit.appraisal", "kit.artifacts", "kit.bench", "kit.blame", "kit.contents", "kit.drafting",
+     "kit.evaluation", "kit.fallback", "kit.inspection", "kit.loading", "kit.lowering", "kit.recognise", "kit.report",
      "kit.repository", "kit.summary", "kit.verify", "kit.workspace"),
     ("kit.building", "kit.exporting", "kit.pipeline", "kit.planning", "kit.tune"),
     ("kit.batch", "kit.jobs", "kit.worker"),

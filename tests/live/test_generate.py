@@ -20,8 +20,9 @@ import pytest
 
 import kit.cli
 import kit.graph
-from kit import config, manifest, verify
-from kit.errors import VerificationError
+from kit import compare, config, manifest, verify
+from kit.answered import Answered
+from kit.errors import ParityError, VerificationError
 from kit.inputs import Recipe
 from kit.server import embedded, environment
 from kit.server.interface import ServerOptions
@@ -212,11 +213,11 @@ class TestCaught:
         'parameters { key: "intra_op_thread_count" value { string_value: "1" } }\n'
     )
 
-    def ask(self, candidate: verify.Candidate, repository: Path) -> None:
+    def ask(self, candidate: verify.Candidate, repository: Path, answered: Answered | None = None) -> None:
         recipe = Recipe(signature=candidate.artifact.signature, count=4)
         with embedded.running(ServerOptions(repository=repository, load_at_start=False, auto_complete=False)) as server:
             entry = Entry(name="m", path=repository / "m", version=1, changed=True)
-            verify.answers(server, entry, (candidate,), recipe, (0.0,))
+            verify.answers(server, entry, (candidate,), recipe, (0.0,), answered or Answered("of another file"))
 
     def test_the_right_answer_passes(self, staged: Any, tmp_path: Path) -> None:
         self.ask(staged(models.scale(2), self.TEXT), tmp_path / "repository")
@@ -236,6 +237,31 @@ class TestCaught:
         wrong = replace(candidate, artifact=replace(candidate.artifact, path=other))
         with pytest.raises(VerificationError, match=r"batch 4\): y is"):
             self.ask(wrong, tmp_path / "repository")
+
+    def told(self, candidate: verify.Candidate, factor: float, sizes: tuple[int, ...] = (1, 4)) -> Answered:
+        """Return what a comparison that runs beside would have told of a graph with the digest that is staged."""
+        given = Recipe(signature=candidate.artifact.signature, count=4).make()
+        answered = Answered("")
+        answered.tell({size: {"y": given.batch(size)["x"] * np.float32(factor)} for size in sizes})
+        return answered
+
+    def test_what_the_comparison_found_is_not_run_again(self, staged: Any, tmp_path: Path) -> None:
+        candidate = replace(staged(models.scale(2), self.TEXT), threads=0)
+        gone = replace(candidate, artifact=replace(candidate.artifact, path=tmp_path / "gone.onnx"))
+        self.ask(gone, tmp_path / "repository", self.told(candidate, 2))
+
+    @pytest.mark.parametrize("other", ["threads", "sizes", "values"])
+    def test_what_it_cannot_know_or_finds_otherwise_is_asked_of_the_file(
+        self, staged: Any, tmp_path: Path, other: str
+    ) -> None:
+        candidate = replace(staged(models.scale(2), self.TEXT), threads=int(other == "threads"))
+        told = self.told(candidate, 3 if other == "values" else 2, (1,) if other == "sizes" else (1, 4))
+        self.ask(candidate, tmp_path / "repository", told)
+        wrong = models.save(models.scale(3), tmp_path / "other.onnx")
+        with pytest.raises(VerificationError, match=r"^verify \(x86-cpu, batch 1\): y is"):
+            self.ask(
+                replace(candidate, artifact=replace(candidate.artifact, path=wrong)), tmp_path / "repository", told
+            )
 
     @pytest.mark.parametrize(
         ("old", "new", "message"),
@@ -271,13 +297,26 @@ class TestCaught:
         )
         models.save(models.classifier(seed=2), Path("m.onnx"))
         capfd.readouterr()
-        assert kit.cli.run(["generate", "m.onnx", "--quiet"]) == 32
+        assert kit.cli.run(["generate", "m.onnx", "--quiet", "--threads", "1"]) == 32
         error = capfd.readouterr().err
         assert error.startswith("kit: verify (x86-cpu, batch 1): probabilities is ")
         assert error.count("\n") == 1
         assert {p: p.read_bytes() for p in OUT.rglob("*") if p.is_file()} == before
         assert sorted(p.name for p in Path().glob(".*")) == []
         assert wrong.exists()
+
+    def test_a_failed_comparison_ends_the_server_that_waits_for_it(
+        self, generate: Generate, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        def fails(*_: object) -> None:
+            time.sleep(2)  # the server has answered meanwhile
+            raise ParityError("contract: output y differs")
+
+        monkeypatch.setattr(compare, "check_stages", fails)
+        models.save(models.classifier(seed=2), Path("m.onnx"))
+        assert kit.cli.run(["generate", "m.onnx", "--quiet"]) == ParityError.exit_code
+        assert capfd.readouterr().err == "kit: contract: output y differs\n"
+        assert not OUT.exists() or not any(OUT.iterdir())
 
 
 @pytest.mark.usefixtures("no_server_stays")
