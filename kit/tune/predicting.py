@@ -16,7 +16,7 @@ from kit.tune.values import Candidate, Need
 
 _OVERSUBSCRIBED = 1.1
 """Threads that share cores lose time to each other; by how much is seen when it is measured."""
-_ROUNDS = 40
+_ROUNDS, _SETTLING = 24, 12
 _UNHEARD_MS = 1e-3
 
 
@@ -85,7 +85,7 @@ class Arithmetic:
     def mean_batch(self, candidate: Candidate, rate: float) -> float:
         """Return how many requests a batch has at a rate: those that come while an instance is at work."""
         most, size = float(max(1, candidate.max_batch_size)), 1.0
-        for _ in range(_ROUNDS):
+        for _ in range(_SETTLING):
             came = rate * (self.batch_ms(candidate, size) / candidate.instances + candidate.queue_delay_us / 1e3) / 1e3
             size = (size + min(most, max(1.0, came))) / 2
         return size
