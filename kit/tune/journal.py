@@ -12,8 +12,8 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from io import RawIOBase
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
@@ -53,7 +53,7 @@ class Journal:
     """The measurements of a job. Those of earlier runs are given out once each, in their order."""
 
     path: Path
-    file: IO[bytes] = field(repr=False)
+    file: RawIOBase = field(repr=False)
     _services: dict[Candidate, list[Service]] = field(default_factory=dict)
     _measurements: dict[tuple[Stage, Candidate], list[Measurement]] = field(default_factory=dict)
 
@@ -70,9 +70,7 @@ class Journal:
     def keep(self, line: Line) -> None:
         """Write a line, and wait until the disk has it. Raises ``DiskFullError`` and ``NotWritableError``."""
         with disk.translated(self.path, _REMEDY):
-            self.file.write(msgspec.json.encode(line) + b"\n")
-            self.file.flush()
-            os.fsync(self.file.fileno())
+            _write(self.file, line)
 
     def remember(self, line: Line) -> None:
         """Take a line of an earlier run."""
@@ -100,14 +98,14 @@ def opened(job: Job, subject: Subject) -> Iterator[Journal]:
         content = b"" if job.fresh or not path.exists() else path.read_bytes()
     whole, lines = _read(content, path, key)
     with disk.translated(path, _REMEDY):
-        file = path.open("r+b" if path.exists() else "w+b")
+        file = path.open("r+b" if path.exists() else "w+b", buffering=0)  # a buffer would be written again at the end
     with file:
         journal = Journal(path=path, file=file)
         with disk.translated(path, _REMEDY):
             file.truncate(whole)
             file.seek(whole)
             if not whole:
-                file.write(msgspec.json.encode(Head(key=key, model=job.model, target=job.target)) + b"\n")
+                _write(file, Head(key=key, model=job.model, target=job.target))
         for line in lines:
             journal.remember(line)
         yield journal
@@ -162,6 +160,13 @@ def _read(content: bytes, path: Path, key: str) -> tuple[int, list[Line]]:
         with suppress(msgspec.MsgspecError):  # torn by a power cut, and written after since
             lines.append(msgspec.json.decode(line, type=Line))
     return whole, lines
+
+
+def _write(file: RawIOBase, line: Head | Line) -> None:
+    left = memoryview(msgspec.json.encode(line) + b"\n")
+    while left:
+        left = left[file.write(left) or 0 :]
+    os.fsync(file.fileno())
 
 
 def _cpu() -> str:

@@ -93,6 +93,7 @@ class Recorded:
         self._heed()
         self.planned = max(self.planned, self.measured + 1)
         self._tell(stage, candidate, ranking.best(ranking.ranked(self._made, self.job.need)))
+        self._heed()
 
     def _tell(self, stage: Stage, candidate: Candidate, best: Ranked | None) -> None:
         latest = self._made[-1] if self._made else None

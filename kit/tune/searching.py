@@ -100,7 +100,7 @@ class Search:
     def _services(self) -> list[Service]:
         """Measure what batches take alone. Raises ``ModelLoadError`` and the like where nothing could be served."""
         found, refused = [], None
-        probes = _probes(self.candidates, self.subject.cores)
+        probes = _probes(self.candidates, self.subject)
         self.bench.told(planned=len(probes) + budget(len(self.candidates), len(probes)).measurements)
         for probe in probes:
             try:
@@ -174,18 +174,20 @@ class Search:
         )  # fmt: skip
 
 
-def _probes(candidates: Sequence[Candidate], cores: int) -> tuple[Candidate, ...]:
-    """Return whose batches are measured alone: for each variant one instance, and as many as there are cores.
+def _probes(candidates: Sequence[Candidate], subject: Subject) -> tuple[Candidate, ...]:
+    """Return whose batches are measured alone: for each variant one instance, and one for each core, or 2 on a GPU.
 
     Instances with as few threads as can be, and no delay: what else there is lies between, or can be computed.
     """
     found: list[Candidate] = []
+    cores = subject.cores
     for variant in sorted({candidate.variant for candidate in candidates}):
         own = [c for c in candidates if c.variant == variant]
         own = [c for c in own if c.max_batch_size == max(each.max_batch_size for each in own)]
         own = [c for c in own if c.queue_delay_us == min(each.queue_delay_us for each in own)]
-        found.append(min(own, key=lambda c: (c.instances, -(c.threads or cores))))
-        found.append(min(own, key=lambda c: (abs(c.instances - cores), (c.threads or cores), c.instances)))
+        many = 2 if subject.variants[variant].gpu else cores
+        one = min(own, key=lambda c: (c.instances, -(c.threads or cores)))
+        found += [one, min(own, key=lambda c: (abs(c.instances - many), c.threads or cores, c.instances))]
     return tuple(dict.fromkeys(found))
 
 
