@@ -28,8 +28,8 @@ class Effort:
         return Phase(first=rate, last=rate, seconds=min(self.longest_s, max(self.shortest_s, self.requests / rate)))
 
 
-QUICK = Effort(shares=(0.5, 0.67, 0.8, 0.92, 1.05, 1.2, 1.4), requests=60, shortest_s=1.0, longest_s=3.0)
-CLOSE = Effort(shares=(0.75, 0.85, 0.92, 0.98, 1.04, 1.1, 1.18), requests=150, shortest_s=1.5, longest_s=6.0)
+QUICK = Effort(shares=(0.5, 0.67, 0.8, 0.92, 1.05, 1.2, 1.4), requests=60, shortest_s=1.0, longest_s=2.0)
+CLOSE = Effort(shares=(0.75, 0.85, 0.92, 0.98, 1.04, 1.1, 1.18), requests=150, shortest_s=1.5, longest_s=4.0)
 """For the search, where a candidate has one look, and for the confirmation of those that were best there."""
 
 _LEAST_RATE = 0.2

@@ -115,11 +115,13 @@ class Meter:
                 generators = min(2 * generators, self._most_generators())
                 continue
             steps = ladder.joined(steps, tuple(_step(phase, outcome, self._limits()) for phase in outcome.phases))
+            if self.stop.is_set() or not steps:
+                break
             more = ladder.further(steps, effort, self.job.need)
-            if not more or self.stop.is_set():
+            if not more:
                 break
             rates = more
-        if not steps:
+        if not steps and not self.stop.is_set():
             raise LoadError("the generator was the bottleneck")
         return steps, memory
 

@@ -2,8 +2,9 @@
 
 Requests wait for one of ``c`` instances, which then takes all that wait, up to the largest batch. At an arrival rate
 ``r`` a batch so has ``r s(b) / c`` requests (Little's law, for one instance's share), where ``s(b)`` is how long a
-batch of ``b`` takes. Waiting ends in an exponential tail, that of M/D/c: half the mean wait of M/M/c (Tijms, "A First
-Course in Stochastic Models", 9.6.3), with Erlang's C for the probability to wait at all.
+batch of ``b`` takes. Batches of ``b`` requests each come the more evenly the larger they are, with a squared
+coefficient of variation of ``1 / b``, and take the same time each: so they wait ``1 / 2b`` of what M/M/c waits
+(Allen and Cunneen's approximation), with Erlang's C for the probability to wait at all, and an exponential tail.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from kit.tune.values import Candidate, Need
 
 _OVERSUBSCRIBED = 1.1
 """Threads that share cores lose time to each other; by how much is seen when it is measured."""
-_ROUNDS = 40
+_ROUNDS, _SETTLING = 24, 12
 _UNHEARD_MS = 1e-3
 
 
@@ -73,19 +74,30 @@ class Arithmetic:
         return 1e3 * candidate.instances * max(b / self.batch_ms(candidate, b) for b in {1, size})
 
     def p99_ms(self, candidate: Candidate, rate: float) -> float:
-        """Return the 99th percentile of the response time at a rate; infinite where it cannot keep up."""
-        size = self.mean_batch(candidate, rate)
+        """Return the 99th percentile of the response time at a rate; infinite where it cannot keep up.
+
+        Where more wait, batches grow: of the sizes from the mean one to the largest, that counts which waits least.
+        """
+        size, most = self.mean_batch(candidate, rate), float(max(1, candidate.max_batch_size))
+        found = self._answered_ms(candidate, rate, size)
+        while size < most:
+            size = min(most, 1.5 * size)
+            found = min(found, self._answered_ms(candidate, rate, size))
+        return found + self._nearest(candidate).overhead_ms + self._gathering_ms(candidate, rate)
+
+    def _answered_ms(self, candidate: Candidate, rate: float, size: float) -> float:
         took = self.batch_ms(candidate, size)
         busy = rate * took / size / candidate.instances / 1e3
         if busy >= 1:
             return math.inf
-        overhead = self._nearest(candidate).overhead_ms
-        return overhead + took + _wait_ms(candidate.instances, busy, took) + self._gathering_ms(candidate, rate)
+        # While a batch gathers all instances are at work: its first request waits for the next one that is done.
+        gathers = took / candidate.instances * min(1.0, size - 1)
+        return took + gathers + _wait_ms(candidate.instances, busy, took) / size
 
     def mean_batch(self, candidate: Candidate, rate: float) -> float:
         """Return how many requests a batch has at a rate: those that come while an instance is at work."""
         most, size = float(max(1, candidate.max_batch_size)), 1.0
-        for _ in range(_ROUNDS):
+        for _ in range(_SETTLING):
             came = rate * (self.batch_ms(candidate, size) / candidate.instances + candidate.queue_delay_us / 1e3) / 1e3
             size = (size + min(most, max(1.0, came))) / 2
         return size

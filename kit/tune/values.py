@@ -57,7 +57,10 @@ class Stage(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A load of one rate: requests a second that were asked for and answered, and the response times' percentiles."""
+    """A load of one rate: requests a second that were asked for and answered, and the response times' percentiles.
+
+    ``mean_batch`` is that of the whole measurement: the server's count is not read between two steps.
+    """
 
     asked_rate: float
     rate: float
@@ -72,7 +75,8 @@ class Step:
 class Measurement:
     """A candidate under an open loop of rising steps.
 
-    ``capacity`` is the largest rate that held (0: none did). ``memory_bytes`` is the server's resident memory with its
+    ``capacity`` is the largest rate that is held (0: none): between the last step that held and the first that did not,
+    by their p99. ``memory_bytes`` is the server's resident memory with its
     children, None where the server is elsewhere. ``failed`` says why nothing could be measured: the server refused the
     configuration or died of it. ``noisy`` is set where the machine did other work meanwhile, with how that was seen.
     """

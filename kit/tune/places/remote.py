@@ -95,9 +95,14 @@ class Remote:
         """Learn what the server has, and put it back after the block."""
         assert job.url is not None
         control = Control(url=job.url, subject=subject)
-        place = RemoteServer(control=control, found=_found(control))
         try:
-            _require_control(control, place.found)
+            found = _found(control)
+            _require_control(control, found)
+        except BaseException:
+            control.close()
+            raise
+        place = RemoteServer(control=control, found=found)
+        try:
             yield place
         finally:
             with deferred():
