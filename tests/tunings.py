@@ -42,7 +42,9 @@ def measured(
     )  # fmt: skip
 
 
-def ranked(which: Candidate, *capacities: float, mib: int | None = 400, noisy: str = "", p99_ms: float = 21.5) -> Ranked:
+def ranked(
+    which: Candidate, *capacities: float, mib: int | None = 400, noisy: str = "", p99_ms: float = 21.5
+) -> Ranked:
     """Return a finalist with these confirmations, or one of the search where there is one alone."""
     stage = Stage.CONFIRM if len(capacities) > 1 else Stage.SEARCH
     made = tuple(measured(which, capacity, stage, mib=mib, noisy=noisy) for capacity in capacities)

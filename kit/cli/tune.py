@@ -21,7 +21,7 @@ _EXIT_CODES = {"holds": 0, "does not hold": 1, "not measurable": 3, "interrupted
 @click.command()
 @click.argument("repository", type=click.Path(path_type=Path))
 @click.option("--model", metavar="NAME", help="The model.  [default: the only one]")
-@click.option("--target", metavar="NAME", help="The target that is served here.  [default: the only one]")
+@click.option("--target", metavar="NAME", help="The target that is served here.  [default: its first]")
 @click.option(
     "--p99", metavar="T", help="99 % of the answers must be there in that time, from when they were due: 50ms."
 )

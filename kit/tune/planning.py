@@ -56,7 +56,7 @@ def plan(said: Said) -> Job:
     return Job(
         repository=said.repository,
         model=model,
-        target=said.target or _only_target(said.repository, model),
+        target=said.target or _first_target(said.repository, model),
         need=need,
         limits=Limits(
             instances=_choices(said.instances, "--instances", "1,2,4", _whole(1, 1024)),
@@ -102,14 +102,12 @@ def _only_model(repository: Path) -> str:
     return found[0]
 
 
-def _only_target(repository: Path, model: str) -> str:
-    """Return the one target of a model."""
+def _first_target(repository: Path, model: str) -> str:
+    """Return the target whose configuration is served where none is named: the first that the model was made for."""
     known = manifest.read(repository / model) if (repository / model).is_dir() else None
-    names = sorted(known.targets) if known is not None else []
-    if len(names) == 1:
-        return names[0]
-    has = f"{model} is made for {', '.join(names)}" if names else f"nothing says what {model} is made for"
-    raise UsageError(f"{has}; give --target NAME, the one that is served here")
+    if known is None or not known.targets:
+        raise UsageError(f"nothing says what {repository / model} is made for; give --target NAME")
+    return next(iter(known.targets))
 
 
 def _choices(text: str | None, option: str, example: str, read: Callable[[str], _Read]) -> tuple[_Read, ...] | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kit.load.plots import WIDTH, Line, Plot, Scale, Tick, across, decades, linear, logarithmic, path, upwards
 from kit.tune import words
 from kit.tune.document import Document, Row
-from kit.tune.values import Stage, Step
+from kit.tune.values import Measurement, Stage, Step
 
 _SMALLEST, _LARGEST = 4.0, 13.0
 _LABEL_HEIGHT, _LABEL_WIDTH = 14.0, 6.3
@@ -44,6 +44,7 @@ class Rule:
     text: str
     text_left: float
     text_top: float
+    ends: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,22 +83,22 @@ def frontier(found: Document) -> Drawing | None:
 def steps(found: Document) -> Drawing | None:
     """Draw the p99 of the finalists, and of what is there, as their load rises; None where there is none."""
     finalists = [row for row in found.candidates if row.confirmed or row.before][:_MOST_LINES]
-    lines = {row.title: _steps_of(row) for row in finalists}
-    drawn = {title: found for title, found in lines.items() if len(found) > 1}
+    drawn = [row for row in finalists if len(_steps_of(row)) > 1]
     if not drawn:
         return None
-    every = [step for own in drawn.values() for step in own]
-    x = across(0, max(step.asked_rate for step in every) * 1.05)
+    every = [step for row in drawn for step in _steps_of(row)]
+    x = across(0, max(found.needed_rate or 0.0, *(step.asked_rate for step in every)) * 1.05)
     y = upwards(*decades([step.p99_ms or 1.0 for step in every] + [found.need.p99_ms]), logarithmic=True)
     plot = Plot(
         title="How answers slow down as the load rises", across="requests a second", upwards="p99, ms",
         columns=linear(x), rows=logarithmic(y), marks=(),
         lines=tuple(
-            Line(kind=f"c{n}", name=title, path=path([(x(s.asked_rate), y(s.p99_ms or y.low)) for s in own]))
-            for n, (title, own) in enumerate(drawn.items())
+            Line(kind=f"c{n}", name=row.title, path=path(places))
+            for n, row in enumerate(drawn)
+            if (places := [(x(step.asked_rate), y(step.p99_ms or y.low)) for step in _typical(row)])
         ),
     )  # fmt: skip
-    dots = tuple(_of_step(n, title, s, x, y) for n, (title, own) in enumerate(drawn.items()) for s in own)
+    dots = tuple(_of_step(n, row.title, s, x, y) for n, row in enumerate(drawn) for s in _steps_of(row))
     return Drawing(
         plot=plot,
         note="Confirmations of the finalists, and what the repository says now. A hollow point was not held.",
@@ -123,7 +124,7 @@ def spread(found: Document) -> Drawing | None:
     rows = [row for row in found.candidates if row.confirmed or row.before]
     if not any(len(_counted(row)) > 1 for row in rows):
         return None
-    highest = max(max(row.high, *(value for value in _counted(row)), found.needed_rate or 0.0) for row in rows)
+    highest = max(max(row.high, found.needed_rate or 0.0, *(made.capacity for made in _counted(row))) for row in rows)
     x = Scale(low=0.0, high=highest * 1.05 or 1.0, start=_LEFT, end=WIDTH - 14)
     height = round(len(rows) * _ROW + 60)
     places = [24 + n * _ROW for n in range(len(rows))]
@@ -137,9 +138,15 @@ def spread(found: Document) -> Drawing | None:
         marks=(), height=height, bottom=height - 40, left=_LEFT,
     )  # fmt: skip
     dots = (
-        Dot(kind=_kind(row), left=x(value), top=place, radius=4.5, words=f"{row.title}: {words.rate(value)} requests/s")
+        Dot(
+            kind=_kind(row),
+            left=x(made.capacity),
+            top=place,
+            radius=4.5,
+            words=f"{row.title}: {words.measurement(made)}",
+        )
         for place, row in zip(places, rows, strict=True)
-        for value in _counted(row)
+        for made in _counted(row)
     )
     return Drawing(
         plot=plot,
@@ -213,11 +220,12 @@ def _with_label(dot: Dot, label: str, left: float, top: float, *, ends: bool) ->
 def _needed(found: Document, x: Scale, plot: Plot) -> tuple[Rule, ...]:
     if found.needed_rate is None:
         return ()
-    at = x(found.needed_rate)
+    at, text = x(found.needed_rate), f"needed: {words.rate(found.needed_rate)}"
+    ends = at + 4 + len(text) * _LABEL_WIDTH > plot.right
     return (
         Rule(
-            x1=at, x2=at, y1=plot.top, y2=plot.bottom, text=f"needed: {words.rate(found.needed_rate)}",
-            text_left=at + 4, text_top=plot.bottom - 4,
+            x1=at, x2=at, y1=plot.top, y2=plot.bottom, text=text, text_left=at - 4 if ends else at + 4,
+            text_top=plot.bottom - 4, ends=ends,
         ),
     )  # fmt: skip
 
@@ -231,16 +239,17 @@ def _allowed(found: Document, y: Scale, plot: Plot) -> Rule:
 
 
 def _steps_of(row: Row) -> list[Step]:
-    """Return the steps that count, by their rate, the worse of two at the same."""
-    counted = [m for m in row.measurements if m.stage is Stage.CONFIRM] or list(row.measurements)
-    by_rate: dict[float, Step] = {}
-    for step in (step for made in counted for step in made.steps if step.p99_ms is not None):
-        known = by_rate.get(step.asked_rate)
-        if known is None or (known.p99_ms or 0) < (step.p99_ms or 0):
-            by_rate[step.asked_rate] = step
-    return [by_rate[rate] for rate in sorted(by_rate)]
+    """Return every step that has a p99."""
+    return [step for made in _counted(row) for step in made.steps if step.p99_ms is not None]
 
 
-def _counted(row: Row) -> list[float]:
-    confirmed = [m.capacity for m in row.measurements if m.stage is Stage.CONFIRM]
-    return confirmed or [m.capacity for m in row.measurements if m.stage is not Stage.SERVICE]
+def _typical(row: Row) -> list[Step]:
+    """Return the steps of the measurement that came nearest to what the candidate is said to hold, by their rate."""
+    made = min(_counted(row), key=lambda each: abs(each.capacity - row.capacity))
+    return sorted((step for step in made.steps if step.p99_ms is not None), key=lambda step: step.asked_rate)
+
+
+def _counted(row: Row) -> list[Measurement]:
+    """Return the confirmations, or where there are none, what else was measured under load."""
+    confirmed = [made for made in row.measurements if made.stage is Stage.CONFIRM]
+    return confirmed or [made for made in row.measurements if made.stage is not Stage.SERVICE]
