@@ -14,7 +14,7 @@ from kit.cli._text import printable
 
 if TYPE_CHECKING:
     from kit.tune.document import Document, Row
-    from kit.tune.values import Measurement, Told
+    from kit.tune.values import Measurement, Stage, Told
 
 _MOST_ROWS = 8
 
@@ -26,6 +26,7 @@ class Board:
         self._shown, self._terminal = shown, sys.stderr.isatty()
         self._began_s = time.monotonic()
         self._latest: Measurement | None = None
+        self._stage: Stage | None = None
         self._note = ""
         self._before = 0
 
@@ -48,6 +49,9 @@ class Board:
         if told.latest is not None and told.latest is not self._latest:
             self._latest = told.latest
             sys.stderr.write(f"{printable(_measured(told.latest))}\n")
+        if told.stage is not self._stage and not self._terminal:
+            self._stage = told.stage
+            sys.stderr.write(f"{told.stage.value} ...\n")
         if self._terminal:
             line = printable(self._progress(told))
             sys.stderr.write(line[: max(20, shutil.get_terminal_size().columns - 1)])
@@ -101,7 +105,6 @@ def _before(found: Document) -> Iterator[str]:
 
     before = found.before
     if before is None or before.best:
-        yield from ["that is what the repository says already"] if before is not None else []
         return
     failed = next((made.failed for made in before.measurements if made.failed), "")
     told = failed if failed and not before.capacity else f"{words.rate(before.capacity)} requests/s"

@@ -110,7 +110,7 @@ def of(job: Job, found: Found, told: Told) -> Document:
         repository=str(job.repository),
         model=found.model,
         target=found.target,
-        server=job.url or job.engine,
+        server=job.url or f"the {job.engine} server",
         asked=words.need(found.need),
         need=found.need,
         needed_rate=wanted,

@@ -22,7 +22,7 @@ class Page:
     finalists: tuple[Row, ...]
     others: tuple[Row, ...]
     failed: tuple[Measurement, ...]
-    noisy: tuple[str, ...]
+    noisy: tuple[Measurement, ...]
     settings: Mapping[str, str]
     drawings: tuple[Drawing, ...]
 
@@ -37,7 +37,7 @@ def render(found: Document) -> str:
         finalists=tuple(row for row in found.candidates if row.confirmed or row.best or row.before),
         others=tuple(row for row in found.candidates if not (row.confirmed or row.best or row.before)),
         failed=tuple(made for made in every if made.failed),
-        noisy=tuple(dict.fromkeys(made.noisy for made in every if made.noisy)),
+        noisy=tuple(made for made in every if made.noisy),
         settings=found.settings,
         drawings=tuple(drawing for drawing in drawn if drawing is not None),
     )

@@ -11,7 +11,7 @@ from kit.tune import words
 from kit.tune.document import Document, Row
 from kit.tune.values import Measurement, Stage, Step
 
-_SMALLEST, _LARGEST = 4.0, 13.0
+_SMALLEST, _LARGEST = 3.0, 12.0
 _LABEL_HEIGHT, _LABEL_WIDTH = 14.0, 6.3
 _ROW = 26.0
 _MOST_LINES = 5
@@ -180,11 +180,8 @@ def _kind(row: Row) -> str:
 
 
 def _radius(size: int | None, sizes: Sequence[int]) -> float:
-    """Return a radius whose area grows with the size, from the smallest to the largest that there are."""
-    if size is None or max(sizes) == min(sizes):
-        return 6.0
-    share = (size - min(sizes)) / (max(sizes) - min(sizes))
-    return round(math.sqrt(_SMALLEST**2 + share * (_LARGEST**2 - _SMALLEST**2)), 1)
+    """Return a radius whose area is as the size is to the largest that there is."""
+    return 6.0 if size is None else max(_SMALLEST, round(_LARGEST * math.sqrt(size / max(sizes)), 1))
 
 
 def _labelled(dots: Iterable[Dot], plot: Plot) -> tuple[Dot, ...]:

@@ -41,7 +41,8 @@ def reach(found: Found) -> str:
     if wanted is not None:
         share = best.capacity / wanted - 1
         if found.holds:
-            return f" of {rate(wanted)} needed, {share:.0%} head-room"
+            room = f"{share:.0%} head-room" if share < 1 else f"{share + 1:.1f} times that"
+            return f" of {rate(wanted)} needed, {room}"
         if share >= 0:
             return f" of {rate(wanted)} needed, not held each time"
         return f" of {rate(wanted)} needed, {-share:.0%} too few"

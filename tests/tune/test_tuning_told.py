@@ -142,6 +142,7 @@ def test_the_board_says_each_measurement_once(capsys: pytest.CaptureFixture[str]
             board.tell(replace(told, latest=latest))
     assert capsys.readouterr().err.splitlines() == [
         "x",
+        "search ...",
         "search        1x batch 2, 1 thread: 88.0 requests/s, p99 50.0 ms, 400 MiB",
         "confirmation  1x batch 2, 1 thread: holds nothing, 400 MiB",
     ]
