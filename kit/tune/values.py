@@ -42,7 +42,8 @@ class Candidate:
     @property
     def title(self) -> str:
         """It in a few words, for a line of a table."""
-        parts = [f"{self.instances}x batch {self.max_batch_size}", f"{self.threads} threads"]
+        threads = {0: "a thread per core", 1: "1 thread"}.get(self.threads, f"{self.threads} threads")
+        parts = [f"{self.instances}x batch {self.max_batch_size}", threads]
         parts += [f"delay {self.queue_delay_us / 1000:g} ms"] if self.queue_delay_us else []
         return ", ".join([*([self.variant] if self.variant else []), *parts])
 
