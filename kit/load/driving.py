@@ -7,19 +7,16 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from kit.load import arrivals, protocols
 from kit.load.profile import Clock
-from kit.load.protocols.interface import Connection
+from kit.load.protocols.interface import Connection, Done
 from kit.load.recording import Due, Recorder
 from kit.load.requests import feeds
 from kit.load.values import ModelShare, Plan
 from kit.load.waiting import Alarm
-from kit.stream.failures import CallFailedError, Failure, Trouble
-
-if TYPE_CHECKING:
-    from gevent.pool import Group
+from kit.stream.failures import Failure, Trouble
 
 TIMEOUT_S = 10.0
 """For questions that are not requests."""
@@ -28,6 +25,7 @@ REFUSED = Failure(trouble=Trouble.BUSY, text="refused: too many requests were un
 """An arrival that was not sent; the server never saw it."""
 _HEARD_S = 0.5
 """A wish to stop is heard after this time."""
+_LOOK_S = 0.02
 _PAUSE_S = 0.05
 """A user whose request failed waits so long: a call to a server that is not there fails in half a millisecond."""
 
@@ -68,24 +66,23 @@ class Driver:
         weights = [loaded.share.weight for loaded in self.loaded]
         return self._random.choices(self.loaded, weights)[0]
 
-    def send(self, loaded: Loaded, due: Due, recorder: Recorder) -> Failure | None:
-        """Send a request and count what becomes of it."""
-        sent_s, failure = time.monotonic(), None
-        try:
-            self.connection.send(loaded.request(), self.plan.timeout_s)
-        except CallFailedError as error:
-            failure = error.failure
-        done_s = time.monotonic()
-        recorder.ended(due, sent_s, done_s, failure)
-        self.seen(loaded.share, done_s - due.at_s, failure)
-        return failure
+    def start(self, loaded: Loaded, due: Due, recorder: Recorder, then: Done = lambda _: None) -> None:
+        """Send a request; what becomes of it is counted, and then told."""
+        sent_s = time.monotonic()
+
+        def done(failure: Failure | None) -> None:
+            done_s = time.monotonic()
+            recorder.in_flight -= 1
+            recorder.ended(due, sent_s, done_s, failure)
+            self.seen(loaded.share, done_s - due.at_s, failure)
+            then(failure)
+
+        recorder.in_flight += 1
+        self.connection.submit(loaded.request(), self.plan.timeout_s, done)
 
     def open_loop(self, recorder: Recorder, *, part: int, parts: int) -> None:
         """Send every request of this process' part when it is due, until the profile ends, and wait for the answers."""
-        from gevent.pool import Group
-
         begin_s = recorder.start_s - self.plan.warmup_s
-        under_way = Group()
         with Alarm() as alarm:
             for due_s, phase in schedule(self.plan, part, parts):
                 at_s = begin_s + due_s
@@ -94,10 +91,10 @@ class Driver:
                 if self.stopping:
                     break
                 alarm.wait_until(at_s)  # where it has passed, those that were made begin
-                self._arrive(under_way, recorder, phase, at_s)
-        under_way.join(timeout=self.plan.timeout_s + 1)
+                self._arrive(recorder, phase, at_s)
+        answered(recorder, self.plan.timeout_s + 1)
 
-    def _arrive(self, under_way: Group, recorder: Recorder, phase: int, at_s: float) -> None:
+    def _arrive(self, recorder: Recorder, phase: int, at_s: float) -> None:
         loaded = self.choose()
         due = Due(phase=phase, model=loaded.share.title, at_s=at_s)
         hopeless = time.monotonic() - at_s > self.plan.timeout_s
@@ -105,29 +102,28 @@ class Driver:
             recorder.refused(due)
             self.seen(loaded.share, time.monotonic() - at_s, REFUSED)
             return
-        recorder.in_flight += 1
-        under_way.spawn(self._one, loaded, due, recorder)
-
-    def _one(self, loaded: Loaded, due: Due, recorder: Recorder) -> None:
-        try:
-            self.send(loaded, due, recorder)
-        finally:
-            recorder.in_flight -= 1
+        self.start(loaded, due, recorder)
 
     def closed_loop(self, recorder: Recorder) -> None:
         """Send a request, now, and wait for its answer: what one user does again and again."""
+        from gevent import sleep
+        from gevent.event import AsyncResult
+
         loaded, now_s = self.choose(), time.monotonic()
         _, phase = self.plan.profile.at(max(0.0, now_s - recorder.start_s))
-        recorder.in_flight += 1
-        failure = None
-        try:
-            failure = self.send(loaded, Due(phase=phase, model=loaded.share.title, at_s=now_s), recorder)
-        finally:
-            recorder.in_flight -= 1
-        if failure is not None:
-            import gevent
+        answer: AsyncResult = AsyncResult()
+        self.start(loaded, Due(phase=phase, model=loaded.share.title, at_s=now_s), recorder, answer.set)
+        if answer.get() is not None:
+            sleep(_PAUSE_S)
 
-            gevent.sleep(_PAUSE_S)
+
+def answered(recorder: Recorder, timeout_s: float) -> None:
+    """Wait until nothing is under way, but not for longer than this."""
+    from gevent import sleep
+
+    end_s = time.monotonic() + timeout_s
+    while recorder.in_flight and time.monotonic() < end_s:
+        sleep(_LOOK_S)
 
 
 def opened(plan: Plan, seen: Seen = UNSEEN) -> Driver:

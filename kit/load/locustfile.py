@@ -32,7 +32,6 @@ from kit.stream.failures import CallFailedError, Failure
 
 _TELL_S = 0.5
 _LAST_WORDS_S = 3.0
-_LOOK_S = 0.02
 
 
 class Part:
@@ -113,9 +112,7 @@ def _end_came(environment: Any, **_: Any) -> None:
     driver, recorder = _part.driver, _part.recorder
     if driver is not None and recorder is not None:
         driver.stopping = True
-        end_s = time.monotonic() + min(1.0, driver.plan.timeout_s)
-        while recorder.in_flight and time.monotonic() < end_s:
-            gevent.sleep(_LOOK_S)
+        driving.answered(recorder, min(1.0, driver.plan.timeout_s))
     _close(environment.runner)
 
 

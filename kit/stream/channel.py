@@ -203,6 +203,11 @@ class Channel:
         host = self.url.removeprefix("grpcs://").rpartition(":")[0].strip("[]")
         return host == "localhost" or _own(host)
 
+    @property
+    def plain(self) -> bool:
+        """Whether it goes by TCP without TLS, to ``host:port``."""
+        return not self.url.startswith(("unix:", "grpcs://"))
+
     def reset(self) -> None:
         """Connect anew: what was under way is cancelled. For a connection that is up and answers nothing."""
         with self._lock:

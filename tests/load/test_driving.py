@@ -12,13 +12,14 @@ import pytest
 
 from kit.load.driving import Driver, Loaded
 from kit.load.profile import Profile, held
+from kit.load.protocols.interface import Waiting
 from kit.load.recording import Due, Recorder
 from kit.load.values import Cell, ModelShare, Plan
 from kit.load.waiting import Alarm
 from kit.stream.failures import CallFailedError, Failure, Trouble
 
 
-class Scripted:
+class Scripted(Waiting):
     """A connection whose answers take as long as a function says; it remembers when it was asked."""
 
     def __init__(self, behave: Callable[[int], float]) -> None:

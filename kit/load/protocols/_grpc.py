@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import ModelContractError
-from kit.load.protocols.interface import BatchCount, Counted
+from kit.load.protocols._direct import Direct
+from kit.load.protocols.interface import BatchCount, Counted, Done, Waiting
 from kit.load.requests import Feed
 from kit.load.values import ModelShare
 from kit.stream.channel import Channel
@@ -15,10 +16,11 @@ from kit.types import DataType, Signature, Tensor
 
 
 @dataclass(kw_only=True)
-class Calls:
-    """What both ways have in common."""
+class Calls(Waiting):
+    """What both ways have in common: questions by grpc, and requests without it, unless there is TLS."""
 
     channel: Channel
+    _direct: Direct | None = None
 
     def signature(self, share: ModelShare, timeout_s: float) -> Signature:
         """Ask for the metadata."""
@@ -39,8 +41,20 @@ class Calls:
         assert isinstance(request, bytes)
         self.channel.answer(request, timeout_s)
 
+    def submit(self, request: object, timeout_s: float, done: Done) -> None:
+        """Send bytes by the shortest way that there is."""
+        assert isinstance(request, bytes)
+        if not self.channel.plain:
+            super().submit(request, timeout_s, done)
+            return
+        if self._direct is None:
+            self._direct = Direct(address=self.channel.url)
+        self._direct.submit(request, timeout_s, done)
+
     def close(self) -> None:
         """Disconnect."""
+        if self._direct is not None:
+            self._direct.close()
         self.channel.close()
 
 

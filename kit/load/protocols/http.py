@@ -15,7 +15,7 @@ from typing import Any
 
 from kit.errors import ModelContractError, UsageError
 from kit.load.protocols._grpc import encoded, total
-from kit.load.protocols.interface import BatchCount, Counted
+from kit.load.protocols.interface import BatchCount, Counted, Waiting
 from kit.load.requests import Feed
 from kit.load.values import ModelShare
 from kit.stream.failures import CallFailedError, Failure, Trouble, classify
@@ -37,7 +37,7 @@ class Request:
 
 
 @dataclass(kw_only=True)
-class Pool:
+class Pool(Waiting):
     """Connections that are kept and used again, as many as there are requests at once."""
 
     host: str

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from kit.load.requests import Feed
 from kit.load.values import ModelShare
+from kit.stream.failures import CallFailedError, Failure
 from kit.types import Signature
+
+Done: TypeAlias = "Callable[[Failure | None], None]"
+"""Is told once what became of a request; None: it was answered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +60,33 @@ class Connection(Protocol):
     def send(self, request: object, timeout_s: float) -> None:
         """Send what ``requests`` made and wait for the whole answer."""
 
+    def submit(self, request: object, timeout_s: float, done: Done) -> None:
+        """Send what ``requests`` made and return at once. Where gevent runs only; ``done`` must not wait."""
+
     def close(self) -> None:
         """Give back what this machine and the server hold."""
+
+
+class Waiting:
+    """A connection that knows only to wait: each request has a greenlet that does."""
+
+    def send(self, request: object, timeout_s: float) -> None:
+        """Send and wait."""
+        raise NotImplementedError
+
+    def submit(self, request: object, timeout_s: float, done: Done) -> None:
+        """Let a greenlet send."""
+        from gevent import spawn
+
+        spawn(self._sent, request, timeout_s, done)
+
+    def _sent(self, request: object, timeout_s: float, done: Done) -> None:
+        failure = None
+        try:
+            self.send(request, timeout_s)
+        except CallFailedError as error:
+            failure = error.failure
+        done(failure)
 
 
 @runtime_checkable

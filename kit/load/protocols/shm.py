@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 
 from kit.errors import ModelContractError
 from kit.load.protocols._grpc import Calls, message
+from kit.load.protocols.interface import Done
 from kit.load.requests import Feed
 from kit.load.values import ModelShare
 from kit.stream.channel import Channel
-from kit.stream.failures import CallFailedError, Trouble
+from kit.stream.failures import CallFailedError, Failure, Trouble
 from kit.stream.memory import FOLDER, Ring, create, sweep
 
 _LATE_S = 30.0
@@ -58,6 +59,18 @@ class Shared(Calls):
             raise
         finally:
             self._under_way -= 1
+
+    def submit(self, request: object, timeout_s: float, done: Done) -> None:
+        """Submit bytes, and remember the same."""
+
+        def ended(failure: Failure | None) -> None:
+            self._under_way -= 1
+            if failure is not None:
+                self._unanswered_s = time.monotonic()
+            done(failure)
+
+        self._under_way += 1
+        super().submit(request, timeout_s, ended)
 
     def close(self) -> None:
         """Let the server forget the memory, unless it may still read there; it goes with its last user."""
