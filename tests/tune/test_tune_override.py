@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kit import config, manifest, targets
 from kit.errors import BadRepositoryError, TuneError, UnknownTargetError
-from kit.render import render_config
+from kit.render import config_context, render_config
 from kit.tune import overriding, space, subject
 from kit.tune.subject import Subject
 from kit.tune.values import Candidate, Job, Limits, Need
@@ -51,13 +51,14 @@ def test_it_is_what_kit_generate_would_write(candidate: Candidate) -> None:
     assert said is not None
     assert backend is not None
     spec = Spec(
-        source="digits.onnx", name="digits", targets=("x86-cpu",), instance_count=candidate.instances, max_batch_size=candidate.max_batch_size,
-        max_queue_delay_us=candidate.queue_delay_us, intra_op_threads=candidate.threads,
+        source="digits.onnx", name="digits", targets=("x86-cpu",), instance_count=candidate.instances,
+        max_batch_size=candidate.max_batch_size, max_queue_delay_us=candidate.queue_delay_us, intra_op_threads=candidate.threads,
     )  # fmt: skip
-    text = render_config(
+    context = config_context(
         name="digits", signature=said.signature, backend=backend, target=target, spec=spec, model_filename="model.onnx",
         label_filename="labels.txt", label_output="classes", digest=said.files["1/model.onnx"],
     )  # fmt: skip
+    text = render_config(context)
     assert overriding.configured(X86.variants[""], candidate) == config.parse(text)
 
 
