@@ -52,7 +52,8 @@ def test_it_is_what_kit_generate_would_write(candidate: Candidate) -> None:
     assert backend is not None
     spec = Spec(
         source="digits.onnx", name="digits", targets=("x86-cpu",), instance_count=candidate.instances,
-        max_batch_size=candidate.max_batch_size, max_queue_delay_us=candidate.queue_delay_us, intra_op_threads=candidate.threads,
+        max_batch_size=candidate.max_batch_size, max_queue_delay_us=candidate.queue_delay_us,
+        intra_op_threads=candidate.threads,
     )  # fmt: skip
     context = config_context(
         name="digits", signature=said.signature, backend=backend, target=target, spec=spec, model_filename="model.onnx",
