@@ -61,9 +61,10 @@ class Field:
         return self._best(self.predicted)
 
     def leaders(self, count: int) -> tuple[Candidate, ...]:
-        """Return the best that were measured."""
-        able = [candidate for candidate, capacity in self.measured.items() if capacity > 0]
-        return tuple(sorted(able, key=lambda c: (-self.measured[c], c))[:count])
+        """Return the best, first of those that were measured and held something, then by their scores."""
+        seen = {c: value > 0 for c, value in self.measured.items()}
+        able = [c for c in self.predicted if seen.get(c, self.predicted[c] > 0)]
+        return tuple(sorted(able, key=lambda c: (c not in seen, -self.score(c), c.queue_delay_us, c))[:count])
 
     def _best(self, among: Iterable[Candidate]) -> Candidate | None:
         open_ = [c for c in among if c not in self.measured and self.predicted[c] > 0]

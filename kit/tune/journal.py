@@ -54,6 +54,8 @@ class Journal:
 
     path: Path
     file: RawIOBase = field(repr=False)
+    written_s: float | None = None
+    """When the last of what was there already was measured, by the clock of the day."""
     _services: dict[Candidate, list[Service]] = field(default_factory=dict)
     _measurements: dict[tuple[Stage, Candidate], list[Measurement]] = field(default_factory=dict)
 
@@ -96,11 +98,12 @@ def opened(job: Job, subject: Subject) -> Iterator[Journal]:
     with disk.translated(path, _REMEDY):
         path.parent.mkdir(parents=True, exist_ok=True)
         content = b"" if job.fresh or not path.exists() else path.read_bytes()
+        written_s = path.stat().st_mtime if content else None
     whole, lines = _read(content, path, key)
     with disk.translated(path, _REMEDY):
         file = path.open("r+b" if path.exists() else "w+b", buffering=0)  # a buffer would be written again at the end
     with file:
-        journal = Journal(path=path, file=file)
+        journal = Journal(path=path, file=file, written_s=written_s)
         with disk.translated(path, _REMEDY):
             file.truncate(whole)
             file.seek(whole)

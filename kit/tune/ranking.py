@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from kit.tune.values import Candidate, Measurement, Need, Ranked, Stage
 
-_NEAR = 0.95
+_NEAR = 0.98
 """A capacity of this share of the largest, within its interval, is as good: what comes next decides."""
 _SAME_MEMORY = 0.05
 _AGREE = 1.10

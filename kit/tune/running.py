@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kit.load import generating
 from kit.tune import journal, places, ranking, searching, space, subject
@@ -35,6 +36,7 @@ def run(job: Job, *, tell: Tell = lambda _: None, stop: threading.Event | None =
     with journal.opened(job, known) as kept, ExitStack() as open_:
         bench = Recorded(job=job, subject=known, journal=kept, tell=tell, stop=stop or threading.Event(), open_=open_)
         found = searching.Search(job=job, subject=known, candidates=candidates, bench=bench).run()
+        found = replace(found, why=(*found.why, *bench.origin()))
         bench.done(found)
     return found
 
@@ -51,6 +53,7 @@ class Recorded:
     open_: ExitStack
     measured: int = 0
     planned: int = 0
+    _known: int = 0
     _made: list[Measurement] = field(default_factory=list)
     _note: str = ""
     _meter: Meter | None = None
@@ -70,6 +73,7 @@ class Recorded:
         """Return how much load a candidate holds."""
         self._before(stage, candidate)
         made = self.journal.measurement(stage, candidate)
+        self._known += made is not None
         if made is None:
             made = self._opened().measure(candidate, stage, expected, effort)
             self._heed()  # one that was broken off is none
@@ -81,6 +85,15 @@ class Recorded:
     def told(self, *, planned: int, note: str = "") -> None:
         """Take note."""
         self.planned, self._note = max(planned, self.measured), note
+
+    def origin(self) -> tuple[str, ...]:
+        """Say of measurements that were made before when that was."""
+        if not self._known or self.journal.written_s is None:
+            return ()
+        day = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.journal.written_s))
+        return (
+            f"{self._known} of {len(self._made)} measurements were there already, of {day}: --fresh makes them again",
+        )
 
     def done(self, found: Found) -> None:
         """Tell that there is no more."""

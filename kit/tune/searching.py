@@ -38,7 +38,10 @@ class Bench(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """How many looks the search has, how many ``finalists`` are confirmed, and how often each."""
+    """How many looks the search has, how many ``finalists`` are confirmed, and how often each.
+
+    What the repository says now is measured once with them.
+    """
 
     search: int
     finalists: int
@@ -46,19 +49,18 @@ class Budget:
 
     @property
     def measurements(self) -> int:
-        """All measurements, with those of what the repository says now."""
-        return self.search + self.rounds * (self.finalists + 1)
+        """All loads that are made."""
+        return self.search + self.rounds * self.finalists + 1
 
 
-def budget(considered: int, probes: int) -> Budget:
-    """Return how much is measured of so many candidates: with the ``probes`` a fifth, where there are enough of them.
+def budget(considered: int) -> Budget:
+    """Return how much is measured of so many candidates: a fifth, but 8 where there are few, and never more than 60.
 
-    More than 60 measurements are not made: that is a quarter of an hour.
+    60 take about a quarter of an hour.
     """
-    whole = min(60, max(9, considered // 5))
+    whole = min(60, max(8, considered // 5))
     finalists, rounds = (2, 2) if whole < 20 else (3, 3)
-    left = whole - probes - rounds * (finalists + 1)
-    return Budget(search=max(1, min(left, considered)), finalists=min(finalists, considered), rounds=rounds)
+    return Budget(search=whole - rounds * finalists - 1, finalists=finalists, rounds=rounds)
 
 
 @dataclass(kw_only=True)
@@ -84,7 +86,7 @@ class Search:
             _require_possible(services, self.job)
             field_, why = drawn_up(self.candidates, self._arithmetic(services))
             self.why += why
-            plan = budget(len(self.candidates), len(services))
+            plan = budget(len(self.candidates))
             self.bench.told(planned=len(services) + plan.measurements, note=self.why[-1])
             self._look(field_, plan)
             self._confirm(field_, plan)
@@ -101,7 +103,7 @@ class Search:
         """Measure what batches take alone. Raises ``ModelLoadError`` and the like where nothing could be served."""
         found, refused = [], None
         probes = _probes(self.candidates, self.subject)
-        self.bench.told(planned=len(probes) + budget(len(self.candidates), len(probes)).measurements)
+        self.bench.told(planned=len(probes) + budget(len(self.candidates)).measurements)
         for probe in probes:
             try:
                 found.append(self.bench.service(probe, _sizes(probe.max_batch_size)))
@@ -126,21 +128,26 @@ class Search:
             self._measure(field_, candidate, Stage.SEARCH, ladder.QUICK)
 
     def _confirm(self, field_: Field, plan: Budget) -> None:
-        """Measure the finalists again in turns, each round all of them, so that a noisy machine meets all alike."""
-        finalists = field_.leaders(plan.finalists) or tuple(field_.predicted)[: plan.finalists]
+        """Measure the finalists again in turns, each round all of them, so that a noisy machine meets all alike.
+
+        One round more is made where they disagree and measurements are left.
+        """
+        finalists = field_.leaders(plan.finalists)
         if not finalists:
             self.why.append("nothing that was measured held what is asked for")
-        before = self.subject.before
+        before: tuple[Candidate, ...] = (self.subject.before,)
+        left = plan.measurements - len(self.made) - 1
         for number in range(plan.rounds + 1):
-            if number == plan.rounds and not self._disagree():
-                break
+            if number == plan.rounds and (left < len(finalists) or not self._disagree()):
+                return
             # Every other round goes the other way: what slows down or warms up meets nobody always first.
-            turn = tuple(dict.fromkeys((*finalists, before)))[:: 1 if number % 2 == 0 else -1]
+            turn = tuple(dict.fromkeys((*finalists, *before)))[:: 1 if number % 2 == 0 else -1]
             for candidate in turn:
                 if number and self._late(1.0):
                     self.why.append(f"the time of {self.job.limits.budget_s:g} s was over before all was confirmed")
                     return
                 self._measure(field_, candidate, Stage.CONFIRM, ladder.CLOSE)
+            before, left = (), left - len(finalists)
 
     def _measure(self, field_: Field, candidate: Candidate, stage: Stage, effort: Effort) -> None:
         if candidate not in field_.predicted:  # what the repository says now may be hopeless, and is compared with

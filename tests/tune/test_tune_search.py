@@ -65,7 +65,7 @@ def test_the_best_of_the_grid_within_a_twentieth_with_a_fifth_of_its_measurement
     found, bench = search(took, NEED, cores=cores, noise=noise)
     assert found.best is not None
     assert grid(name)[found.best.candidate] >= 0.95 * max(grid(name).values())
-    assert len(bench.asked) <= max(12, len(grid(name)) / 5 + 1)
+    assert sum(stage is not Stage.SERVICE for stage, _ in bench.asked) <= max(8, len(grid(name)) / 5)
     assert found.considered == len(grid(name))
     assert found.holds
 
@@ -73,11 +73,9 @@ def test_the_best_of_the_grid_within_a_twentieth_with_a_fifth_of_its_measurement
 def test_confirmations_go_round_all_finalists_in_turns() -> None:
     _, bench = search(processor(4), Need(p99_ms=80))
     turns = [candidate for stage, candidate in bench.asked if stage is Stage.CONFIRM]
-    each = len(set(turns))
-    assert len(turns) == each * (len(turns) // each)
-    for begin in range(0, len(turns), each):
-        assert set(turns[begin : begin + each]) == set(turns)
-    assert BEFORE in turns
+    first, rest = turns[: turns.index(BEFORE)], turns[turns.index(BEFORE) + 1 :]
+    assert len(set(first)) == len(first) >= 2
+    assert rest in (first[::-1], [*first[::-1], *first])
 
 
 def test_candidates_that_kill_the_server_are_told_of_and_the_search_goes_on() -> None:
@@ -132,8 +130,7 @@ def test_few_candidates_are_confirmed_at_once() -> None:
 
 def test_budgets_are_a_fifth_where_there_are_many() -> None:
     for considered in range(1, 2000, 7):
-        plan = budget(considered, 2)
-        assert plan.search >= 1
-        if considered >= 60:
-            assert plan.measurements + 2 <= max(60, considered / 5)
-            assert plan.measurements + 2 <= considered / 5 + 1
+        plan = budget(considered)
+        assert plan.search >= 3
+        assert plan.measurements <= max(8, considered / 5)
+        assert plan.measurements <= 60

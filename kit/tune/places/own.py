@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kit import targets
-from kit.errors import ServerDiedError, ServerError, ServerUnavailableError
-from kit.server import interface
+from kit.errors import ServerDiedError, ServerError, ServerUnavailableError, TuneError
+from kit.server import embedded, interface
 from kit.server.interface import Engine, RunningServer, ServerOptions
 from kit.tune import processes
 from kit.tune.places._control import Control
@@ -95,6 +95,7 @@ class Own:
         engine = interface.engine(job.engine)
         if (reason := engine.unavailable_reason()) is not None:
             raise ServerUnavailableError(reason)
+        _require_backends(job, subject)
         configured = (subject.variants[""].folder / "configs" / f"{job.target}.pbtxt").is_file()
         options = ServerOptions(
             repository=job.repository,
@@ -102,7 +103,6 @@ class Own:
             models=(job.model,),
             load_at_start=False,
             backends=tuple(sorted({v.backend for v in subject.variants.values()} & {"onnxruntime", "openvino"})),
-            auto_complete=False,
             target=targets.load(job.target),
         )
         server = engine.start(options, announce)
@@ -115,6 +115,17 @@ class Own:
         finally:
             place.control.close()
             place.server.kill()
+
+
+def _require_backends(job: Job, subject: Subject) -> None:
+    if job.engine != "embedded":
+        return
+    lacking = [v.backend for v in subject.variants.values() if v.backend not in embedded.BACKENDS]
+    if lacking:
+        raise TuneError(
+            f"{job.model} on {job.target} needs the backend {lacking[0]}, which the embedded server does not have (it "
+            f"has {', '.join(embedded.BACKENDS)}); use --engine docker, or --url HOST:PORT of a Triton that runs there"
+        )
 
 
 MEMBER = Own()
