@@ -90,7 +90,7 @@ def test_the_space_has_no_axis_that_the_target_has_not(target: str) -> None:
 def test_limits_narrow_the_space() -> None:
     limits = Limits(instances=(3,), max_batch_sizes=(2, 16), queue_delays_us=(700,), threads=(1,))
     found = set(space.candidates(X86, NEED, limits)) - {X86.before}
-    assert {c.title for c in found} == {f"3x batch {n}, 1 threads, delay 0.7 ms" for n in (2, 16)}
+    assert found == {Candidate(instances=3, max_batch_size=size, queue_delay_us=700, threads=1) for size in (2, 16)}
 
 
 def test_few_cameras_fill_no_large_batch() -> None:
