@@ -112,7 +112,8 @@ class Search:
                 self.why.append(f"{probe.title} could not be served: {error}")
         if not found:
             assert refused is not None
-            raise refused
+            what = f"{self.subject.model} could not be served as {self.subject.target} says"
+            raise type(refused)(f"{what}: {refused}; tune it where it can, or at --url of a Triton there") from refused
         return found
 
     def _look(self, field_: Field, plan: Budget) -> None:

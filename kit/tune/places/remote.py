@@ -15,6 +15,7 @@ from kit.tune.places._control import ASK_S, Control
 from kit.tune.places.interface import Announce, Place
 from kit.tune.subject import Subject
 from kit.tune.values import Candidate, Job
+from kit.types import DIGEST_PARAMETER
 
 _BACK_S = 120.0
 """A server that died is somebody else's to start again: a supervisor, a container's restart policy."""
@@ -70,7 +71,8 @@ class RemoteServer:
             if self.found is None:
                 return
             self.control.replace(self.found)
-            if _configuration(self.control) == self.found:
+            # Parsed: protobuf's maps come in any order.
+            if json.loads(_configuration(self.control)) == json.loads(self.found):
                 return
             reason = "it says another one now"
         except (ServerDiedError, ModelLoadError, CallFailedError) as error:
@@ -98,6 +100,7 @@ class Remote:
         try:
             found = _found(control)
             _require_control(control, found)
+            _require_same(control, job)
         except BaseException:
             control.close()
             raise
@@ -149,6 +152,19 @@ def _require_control(control: Control, found: str | None) -> None:
                 "--model-control-mode=explicit, or leave --url out and a server is started here"
             ) from error
         raise _translated(control.url, error) from error
+
+
+def _require_same(control: Control, job: Job) -> None:
+    """Refuse a server that has another file than the repository; models of other makers tell nothing of theirs."""
+    from kit import config
+
+    said = config.parse(control.subject.variants[""].text).parameters[DIGEST_PARAMETER].string_value
+    told = control.channel.config(job.model, ASK_S).config.parameters[DIGEST_PARAMETER].string_value
+    if said and told and said != told:
+        raise TuneError(
+            f"the {job.model} that the server at {control.url} serves was made of another file ({told[:12]}) than that "
+            f"in {job.repository} ({said[:12]}); give the repository that it serves, or publish this one there"
+        )
 
 
 def _translated(url: str, error: CallFailedError) -> NotReadyError:
