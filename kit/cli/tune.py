@@ -70,10 +70,12 @@ def command(*, as_json: bool, quiet: bool, report: Path | None, spec: Path | Non
     from kit import tune
     from kit.specfile import applying
     from kit.stream import stopping
-    from kit.tune import planning
+    from kit.tune import planning, writing
 
     job = planning.plan(planning.Said(**given))
     wanted = applying.find(spec, job.model, job.target) if spec is not None else None
+    if report is not None:
+        writing.require(report)
     with stopping.by_signals() as stop, _tune_lines.Board(shown=not (quiet or as_json)) as board:
         found = tune.run(job, tell=board.tell, stop=stop)
     return _conclude(job, found, wanted, report=report, as_json=as_json, quiet=quiet)

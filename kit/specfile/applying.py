@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit import disk, runtimes, targets
-from kit.errors import TuneError, suggestion
+from kit.errors import NotWritableError, TuneError, suggestion
 from kit.jobs import Job
 from kit.specfile import document, editing, plan
 from kit.specfile.editing import Place
@@ -50,7 +50,8 @@ class Wanted:
 def find(path: Path, model: str, target: str) -> Wanted:
     """Return the model of a spec file that has a name, which must be made for a target.
 
-    Raises ``SourceNotFoundError``, ``InvalidSpecError`` with every mistake, and ``TuneError``.
+    Raises ``SourceNotFoundError``, ``InvalidSpecError`` with every mistake, ``TuneError``, and ``NotWritableError``
+    where the file could not be replaced.
     """
     jobs = plan.jobs(path)
     names = [job.spec.name for job in jobs]
@@ -60,6 +61,8 @@ def find(path: Path, model: str, target: str) -> Wanted:
     job = jobs[number]
     if target not in job.spec.targets:
         raise TuneError(f"{path} makes {model} for {', '.join(job.spec.targets)}, not for {target}; add it to targets")
+    if not os.access(path.resolve().parent, os.W_OK):
+        raise NotWritableError(f"{path} cannot be replaced, for its folder cannot be written; {_REMEDY}")
     return Wanted(path=path, job=job, number=number, target=targets.load(target, job.options.target_folders))
 
 

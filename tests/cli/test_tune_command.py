@@ -69,6 +69,8 @@ REPOSITORY = str(ROOT / "model_repository")
         ([REPOSITORY, "--p99", "50ms", "--variant", "int8"], 2, "give --variant int8=out/int8"),
         ([REPOSITORY, "--p99", "50ms", "--variant", "a=b", "--variant", "a=c"], 91, "--variant a is given twice"),
         ([REPOSITORY, "--p99", "50ms", "--url", "x:1", "--engine", "docker"], 91, "leave out --engine docker"),
+        ([REPOSITORY, "--p99", "50ms", "--model", "digit"], 45, 'holds no model "digit"; did you mean "digits"?'),
+        ([REPOSITORY, "--p99", "50ms", "--report", "/proc/here"], 40, "/proc/here cannot be written"),
         (["nowhere", "--p99", "50ms"], 45, "nowhere is no folder"),
         ([".", "--p99", "50ms"], 45, ". holds no model; make one: kit generate"),
         ([REPOSITORY, "--p99", "50ms", "--spec", "nowhere.yaml"], 10, "nowhere.yaml does not exist"),
