@@ -150,6 +150,10 @@ def _settings(found: Document) -> Iterator[str]:
         yield f"{applied.spec} says so already"
     elif found.verdict != "holds":
         yield f"nearest: {', '.join(f'{key}: {value}' for key, value in found.settings.items())}"
+    elif len(found.targets) > 1:
+        yield f"in the spec, at the model, which is made for {', '.join(found.targets)}:"
+        yield "  per_target:"
+        yield f"    {found.target}: {{{', '.join(f'{key}: {value}' for key, value in found.settings.items())}}}"
     else:
         yield "in the spec, at the model:"
         yield from (f"  {key}: {value}" for key, value in found.settings.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kit import manifest
 from kit.errors import KitError
 from kit.specfile import applying
 from kit.specfile.applying import Wanted
@@ -18,7 +19,11 @@ def conclude(job: Job, found: Found, wanted: Wanted | None) -> tuple[Document, K
     """
     serving = settings.serving(job, found.best.candidate) if found.best is not None else Serving()
     applied, failure = (None, None) if wanted is None else _apply(found, wanted, serving)
-    return document.of(job, found, Told(settings=applying.lines(serving), applied=applied)), failure
+    known = manifest.read(job.repository / job.model)
+    told = Told(
+        settings=applying.lines(serving), applied=applied, targets=() if known is None else tuple(known.targets)
+    )  # fmt: skip
+    return document.of(job, found, told), failure
 
 
 def _apply(found: Found, wanted: Wanted, serving: Serving) -> tuple[Applied, KitError | None]:
