@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 from kit import manifest
 from kit.errors import KitError
 from kit.specfile import applying
@@ -10,6 +13,17 @@ from kit.tune import document, settings
 from kit.tune.document import Applied, Document, Told, Written
 from kit.tune.values import Found, Job
 from kit.types import Serving
+
+
+def begin(job: Job, spec: Path | None) -> tuple[Job, Wanted | None]:
+    """Return a job with the targets that a spec file knows, and the spec's model, which must be made for its target.
+
+    Raises as ``applying.find`` does.
+    """
+    if spec is None:
+        return job, None
+    wanted = applying.find(spec, job.model, job.target, job.target_folders)
+    return replace(job, target_folders=wanted.job.options.target_folders), wanted
 
 
 def conclude(job: Job, found: Found, wanted: Wanted | None) -> tuple[Document, KitError | None]:

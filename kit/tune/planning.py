@@ -41,6 +41,7 @@ class Said:
     images: Path | None
     journal: Path | None
     fresh: bool
+    target_folders: tuple[Path, ...]
 
 
 def plan(said: Said) -> Job:
@@ -71,6 +72,7 @@ def plan(said: Said) -> Job:
         images=said.images,
         journal=said.journal,
         fresh=said.fresh,
+        target_folders=said.target_folders,
     )
 
 
