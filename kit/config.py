@@ -208,11 +208,21 @@ def _warmup(config: ModelConfig) -> Iterator[str]:
                 yield f"warmup setting expects all variable-size dimensions are specified for input '{name}'"
 
 
+def _served(config: ModelConfig, versions: list[Path]) -> list[Path]:
+    """Return the versions (given oldest first) that a policy serves: an old one may have files of other names."""
+    policy = config.version_policy
+    if policy.HasField("all"):
+        return versions
+    if policy.HasField("specific"):
+        return [version for version in versions if int(version.name) in policy.specific.versions]
+    return versions[-max(1, policy.latest.num_versions) :]
+
+
 def _files(config: ModelConfig, folder: Path) -> Iterator[str]:
     versions = sorted((p for p in folder.iterdir() if p.is_dir() and p.name.isdecimal()), key=lambda p: int(p.name))
     if not versions:
         yield f"at least one version must be available under the version policy of model '{config.name}'"
-    for version in versions:
+    for version in _served(config, versions):
         # An engine is built on the device, after this: `kit serve` asks for it.
         if config.backend != "tensorrt" and not (version / config.default_model_filename).exists():
             yield f"version {version.name} has no {config.default_model_filename}, which default_model_filename names"

@@ -197,8 +197,9 @@ class Verifier:
 
     def _require_readable(self, candidate: Candidate) -> None:
         """Hold a configuration to Triton's rules, without a server. Raises ``VerificationError``."""
-        key = Key(stage="config", inputs=(candidate.text,), parameters=(candidate.target, candidate.artifact.signature),
-                  tools=("tritonclient", "protobuf"))  # fmt: skip
+        files = sorted(path.relative_to(self.entry.path).as_posix() for path in self.entry.path.rglob("*"))
+        parameters = (candidate.target, candidate.artifact.signature, files)
+        key = Key(stage="config", inputs=(candidate.text,), parameters=parameters, tools=("tritonclient", "protobuf"))
 
         def work(_: Path) -> tuple[str, ...]:
             from kit import config

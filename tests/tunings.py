@@ -8,7 +8,7 @@ from kit.tune.values import Candidate, Found, Job, Measurement, Need, Ranked, St
 
 MIB = 1 << 20
 NEED = Need(p99_ms=50.0, cameras=8, fps=15.0)
-JOB = Job(repository=Path("model_repository"), model="digits", target="x86-cpu", need=NEED)
+JOB = Job(repository=Path("nowhere/model_repository"), model="digits", target="x86-cpu", need=NEED)
 
 
 def candidate(instances: int, batch: int, *, delay_us: int = 0, threads: int = 1, variant: str = "") -> Candidate:

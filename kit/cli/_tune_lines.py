@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
 
 from kit.cli._text import printable
 
@@ -23,7 +25,9 @@ class Board:
     """A line on standard error for each measurement; below it, on a terminal, what is measured now and how long yet."""
 
     def __init__(self, *, shown: bool) -> None:
-        self._shown, self._terminal = shown, sys.stderr.isatty()
+        self._console = Console(file=sys.stderr, quiet=not shown, highlight=False, soft_wrap=True, emoji=False)
+        # Twice a second: a livelier one would be other work on the machine that is measured.
+        self._status = self._console.status(Text("starting"), refresh_per_second=2)
         self._began_s = time.monotonic()
         self._latest: Measurement | None = None
         self._stage: Stage | None = None
@@ -31,35 +35,31 @@ class Board:
         self._before = 0
 
     def __enter__(self) -> Board:
+        if self._console.is_terminal and not self._console.quiet:
+            self._status.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:  # fmt: skip
-        self._clear()
+        self._status.stop()
 
     def tell(self, told: Told) -> None:
         """Show what came of the last measurement, and what is under way."""
-        if not self._shown:
-            return
-        self._clear()
         if told.note and told.note != self._note:
             self._note = told.note
-            sys.stderr.write(f"{printable(told.note)}\n")
+            self._print(told.note)
         if told.latest is not None and told.latest is not self._latest:
             self._latest = told.latest
-            sys.stderr.write(f"{printable(_measured(told.latest))}\n")
-        if told.stage is not self._stage and not self._terminal:
-            self._stage = told.stage
-            sys.stderr.write(f"{told.stage.value} ...\n")
-        if self._terminal:
-            line = printable(self._progress(told))
-            sys.stderr.write(line[: max(20, shutil.get_terminal_size().columns - 1)])
-        sys.stderr.flush()
+            self._print(_measured(told.latest))
+        if told.stage is not self._stage and not self._console.is_terminal:
+            self._print(f"{told.stage.value} ...")
+        self._stage = told.stage
+        room = max(20, self._console.width - 4)
+        self._status.update(Text(printable(self._progress(told))[:room], no_wrap=True))
 
-    def _clear(self) -> None:
-        if self._shown and self._terminal:
-            sys.stderr.write("\r\033[K")
+    def _print(self, line: str) -> None:
+        self._console.print(Text(printable(line)))
 
     def _progress(self, told: Told) -> str:
         from kit.tune import words
@@ -150,6 +150,10 @@ def _settings(found: Document) -> Iterator[str]:
         yield f"{applied.spec} says so already"
     elif found.verdict != "holds":
         yield f"nearest: {', '.join(f'{key}: {value}' for key, value in found.settings.items())}"
+    elif len(found.targets) > 1:
+        yield f"in the spec, at the model, which is made for {', '.join(found.targets)}:"
+        yield "  per_target:"
+        yield f"    {found.target}: {{{', '.join(f'{key}: {value}' for key, value in found.settings.items())}}}"
     else:
         yield "in the spec, at the model:"
         yield from (f"  {key}: {value}" for key, value in found.settings.items())

@@ -52,6 +52,7 @@ _EXIT_CODES = {"holds": 0, "does not hold": 1, "not measurable": 3, "interrupted
 )
 @click.option("--fresh", is_flag=True, help="Measure again what was measured before.")
 @click.option("--report", type=click.Path(path_type=Path), metavar="DIR", help="Write tune.html, .json and .csv there.")
+@_options.target_folders
 @_options.as_json
 @_options.quiet
 def command(*, as_json: bool, quiet: bool, report: Path | None, spec: Path | None, **given: Any) -> int:
@@ -68,12 +69,13 @@ def command(*, as_json: bool, quiet: bool, report: Path | None, spec: Path | Non
     Exit code 0: found, and it holds; 1: nothing holds, the best is shown; 3: not measurable; 130: Ctrl-C, so far.
     """  # noqa: D301 (click takes the backspace itself as "do not wrap")
     from kit import tune
-    from kit.specfile import applying
+    from kit.specfile import tuned
     from kit.stream import stopping
-    from kit.tune import planning
+    from kit.tune import planning, writing
 
-    job = planning.plan(planning.Said(**given))
-    wanted = applying.find(spec, job.model, job.target) if spec is not None else None
+    job, wanted = tuned.begin(planning.plan(planning.Said(**given)), spec)
+    if report is not None:
+        writing.require(report)
     with stopping.by_signals() as stop, _tune_lines.Board(shown=not (quiet or as_json)) as board:
         found = tune.run(job, tell=board.tell, stop=stop)
     return _conclude(job, found, wanted, report=report, as_json=as_json, quiet=quiet)

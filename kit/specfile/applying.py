@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit import disk, runtimes, targets
-from kit.errors import TuneError, suggestion
+from kit.errors import NotWritableError, TuneError, suggestion
 from kit.jobs import Job
 from kit.specfile import document, editing, plan
 from kit.specfile.editing import Place
 from kit.specfile.fields import BATCHING, KIND
+from kit.specfile.plan import Override
 from kit.targets.values import Target
 from kit.types import Serving
 
@@ -47,12 +48,15 @@ class Wanted:
         return Place(model=self.number, target=None if alone else self.target.name)
 
 
-def find(path: Path, model: str, target: str) -> Wanted:
+def find(path: Path, model: str, target: str, folders: tuple[Path, ...] = ()) -> Wanted:
     """Return the model of a spec file that has a name, which must be made for a target.
 
-    Raises ``SourceNotFoundError``, ``InvalidSpecError`` with every mistake, and ``TuneError``.
+    ``folders`` hold targets of the user's, beside those that the spec names.
+
+    Raises ``SourceNotFoundError``, ``InvalidSpecError`` with every mistake, ``TuneError``, and ``NotWritableError``
+    where the file could not be replaced.
     """
-    jobs = plan.jobs(path)
+    jobs = plan.jobs(path, _with(folders))
     names = [job.spec.name for job in jobs]
     if model not in names:
         raise TuneError(f'{path} makes no model "{model}"; {suggestion(model, names)}')
@@ -60,6 +64,8 @@ def find(path: Path, model: str, target: str) -> Wanted:
     job = jobs[number]
     if target not in job.spec.targets:
         raise TuneError(f"{path} makes {model} for {', '.join(job.spec.targets)}, not for {target}; add it to targets")
+    if not os.access(path.resolve().parent, os.W_OK):
+        raise NotWritableError(f"{path} cannot be replaced, for its folder cannot be written; {_REMEDY}")
     return Wanted(path=path, job=job, number=number, target=targets.load(target, job.options.target_folders))
 
 
@@ -69,7 +75,8 @@ def apply(wanted: Wanted, serving: Serving) -> tuple[Change, ...]:
     Raises ``TuneError`` where the file cannot be changed without a change of something else, ``InvalidSpecError``
     where the target has not what is to be written, ``DiskFullError`` and ``NotWritableError``.
     """
-    path, fresh = wanted.path.resolve(), find(wanted.path, wanted.job.spec.name, wanted.target.name)
+    folders = wanted.job.options.target_folders
+    path, fresh = wanted.path.resolve(), find(wanted.path, wanted.job.spec.name, wanted.target.name, folders)
     asked = {key: (before, after) for key, before, after in _differences(fresh, serving)}
     if not asked:
         return ()
@@ -99,13 +106,17 @@ def _differences(wanted: Wanted, serving: Serving) -> Iterator[tuple[str, str, s
             yield key.name, str(held), str(after)
 
 
+def _with(folders: tuple[Path, ...]) -> tuple[Override, ...]:
+    return (Override(option="--targets", attribute="target_folders", value=folders),) if folders else ()
+
+
 def _default(target: Target, attribute: str) -> object:
     return runtimes.choose(target).name if attribute == "runtime" else getattr(target.defaults, attribute)
 
 
 def _write(path: Path, text: str, wanted: Wanted) -> None:
     """Put the text in the file's place, once it has been read as a spec."""
-    plan.jobs(wanted.path, text=text)
+    plan.jobs(wanted.path, _with(wanted.job.options.target_folders), text=text)
     partial = path.with_name(f".{path.name}.partial")
     mark = b"\xef\xbb\xbf" if path.read_bytes().startswith(b"\xef\xbb\xbf") else b""
     with disk.translated(path, _REMEDY):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+from kit import manifest
 from kit.errors import KitError
 from kit.specfile import applying
 from kit.specfile.applying import Wanted
@@ -11,6 +15,17 @@ from kit.tune.values import Found, Job
 from kit.types import Serving
 
 
+def begin(job: Job, spec: Path | None) -> tuple[Job, Wanted | None]:
+    """Return a job with the targets that a spec file knows, and the spec's model, which must be made for its target.
+
+    Raises as ``applying.find`` does.
+    """
+    if spec is None:
+        return job, None
+    wanted = applying.find(spec, job.model, job.target, job.target_folders)
+    return replace(job, target_folders=wanted.job.options.target_folders), wanted
+
+
 def conclude(job: Job, found: Found, wanted: Wanted | None) -> tuple[Document, KitError | None]:
     """Return all that is told, and the error with which a spec file could not be written.
 
@@ -18,7 +33,11 @@ def conclude(job: Job, found: Found, wanted: Wanted | None) -> tuple[Document, K
     """
     serving = settings.serving(job, found.best.candidate) if found.best is not None else Serving()
     applied, failure = (None, None) if wanted is None else _apply(found, wanted, serving)
-    return document.of(job, found, Told(settings=applying.lines(serving), applied=applied)), failure
+    known = manifest.read(job.repository / job.model)
+    told = Told(
+        settings=applying.lines(serving), applied=applied, targets=() if known is None else tuple(known.targets)
+    )  # fmt: skip
+    return document.of(job, found, told), failure
 
 
 def _apply(found: Found, wanted: Wanted, serving: Serving) -> tuple[Applied, KitError | None]:

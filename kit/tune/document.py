@@ -58,6 +58,7 @@ class Document:
 
     ``finished_s`` is in seconds since 1970. ``head_room`` is by how much of the rate that is needed the best exceeds
     it (below 0: falls short), None where no rate is asked for. ``settings`` are the spec's keys that make the best be.
+    ``targets`` are all that the model is made for, as far as its manifest says.
     """
 
     schema: str
@@ -66,6 +67,7 @@ class Document:
     repository: str
     model: str
     target: str
+    targets: tuple[str, ...]
     server: str
     asked: str
     need: Need
@@ -94,10 +96,11 @@ class Document:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What the command line knows beside what was found: the spec's lines, and what was done with them."""
+    """What is known beside what was found: the spec's lines, what was done with them, and the model's targets."""
 
     settings: Mapping[str, str] = field(default_factory=dict)
     applied: Applied | None = None
+    targets: tuple[str, ...] = ()
 
 
 def of(job: Job, found: Found, told: Told) -> Document:
@@ -110,6 +113,7 @@ def of(job: Job, found: Found, told: Told) -> Document:
         repository=str(job.repository),
         model=found.model,
         target=found.target,
+        targets=told.targets,
         server=job.url or f"the {job.engine} server",
         asked=words.need(found.need),
         need=found.need,

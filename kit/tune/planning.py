@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from kit import manifest
-from kit.errors import BadRepositoryError, TuneError, UsageError
+from kit.errors import BadRepositoryError, TuneError, UsageError, suggestion
 from kit.load import quantities
 from kit.tune.values import Job, Limits, Need
 
@@ -41,6 +41,7 @@ class Said:
     images: Path | None
     journal: Path | None
     fresh: bool
+    target_folders: tuple[Path, ...]
 
 
 def plan(said: Said) -> Job:
@@ -52,7 +53,7 @@ def plan(said: Said) -> Job:
     if said.url is not None and said.engine is not None:
         raise TuneError(f"--url is a server that runs; leave out --engine {said.engine}, or --url to have one started")
     need = _need(said)
-    model = said.model or _only_model(said.repository)
+    model = _model(said.repository, said.model)
     return Job(
         repository=said.repository,
         model=model,
@@ -71,6 +72,7 @@ def plan(said: Said) -> Job:
         images=said.images,
         journal=said.journal,
         fresh=said.fresh,
+        target_folders=said.target_folders,
     )
 
 
@@ -90,21 +92,23 @@ def _need(said: Said) -> Need:
     )
 
 
-def _only_model(repository: Path) -> str:
-    """Return the one model of a repository."""
+def _model(repository: Path, name: str | None) -> str:
+    """Return the model of that name, or the only one of a repository."""
     if not repository.is_dir():
         raise BadRepositoryError(f"{repository} is no folder; give the repository that kit generate has written")
-    found = sorted(folder.parent.name for folder in repository.glob("*/config.pbtxt"))
+    found = sorted(file.parent.name for file in repository.glob("*/config.pbtxt"))
     if not found:
         raise BadRepositoryError(f"{repository} holds no model; make one: kit generate model.onnx")
-    if len(found) > 1:
+    if name is not None and name not in found:
+        raise BadRepositoryError(f'{repository} holds no model "{name}"; {suggestion(name, found)}')
+    if name is None and len(found) > 1:
         raise UsageError(f"{repository} holds {', '.join(found)}; give --model NAME")
-    return found[0]
+    return name or found[0]
 
 
 def _first_target(repository: Path, model: str) -> str:
     """Return the target whose configuration is served where none is named: the first that the model was made for."""
-    known = manifest.read(repository / model) if (repository / model).is_dir() else None
+    known = manifest.read(repository / model)
     if known is None or not known.targets:
         raise UsageError(f"nothing says what {repository / model} is made for; give --target NAME")
     return next(iter(known.targets))

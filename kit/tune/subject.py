@@ -72,7 +72,7 @@ def read(job: Job) -> Subject:
     Raises ``UnknownTargetError``, ``BadRepositoryError`` where a model or its configuration for the target is not
     there, and ``TuneError`` for a model whose batching cannot be tuned.
     """
-    target = targets.load(job.target)
+    target = targets.load(job.target, job.target_folders)
     folders = {"": job.repository, **job.variants}
     variants = {name: _variant(name, folder, job) for name, folder in folders.items()}
     return Subject(

@@ -148,6 +148,7 @@ class Job:
     is started by ``engine`` (embedded, docker). ``variants`` are further repositories with the same model in another
     precision or runtime, by a name for each. ``images`` are sent (None: random values). ``journal`` gets each
     measurement as it is made, and a tuning that finds one of the same job goes on from there, unless ``fresh``.
+    ``target_folders`` hold the user's own targets.
     """
 
     repository: Path
@@ -161,6 +162,7 @@ class Job:
     images: Path | None = None
     journal: Path | None = None
     fresh: bool = False
+    target_folders: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

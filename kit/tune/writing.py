@@ -35,6 +35,18 @@ def write(found: Document, folder: Path) -> Path:
     return folder / "tune.html"
 
 
+def require(folder: Path) -> None:
+    """Make the folder of a report, and see that it can be written: before the quarter of an hour that it reports.
+
+    Raises ``DiskFullError`` and ``NotWritableError``.
+    """
+    with disk.translated(folder, _REMEDY):
+        folder.mkdir(parents=True, exist_ok=True)
+        trial = folder / ".tune.html.partial"
+        trial.write_text("", encoding="utf-8")
+        trial.unlink()
+
+
 def table(found: Document) -> str:
     """Return the measurements as CSV: a row for each step of each."""
     file = io.StringIO()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tunings
 
+from kit import targets
 from kit.cli import tune as command
-from kit.errors import NotWritableError
-from kit.specfile import applying
+from kit.errors import InvalidSpecError, NotWritableError
+from kit.specfile import applying, tuned
 from kit.tune.planning import Said, plan
 from kit.tune.values import Found, Limits, Need
+from kit.types import Serving
 
 from .conftest import Kit
 
@@ -25,6 +28,7 @@ def said(**given: object) -> Said:
         "repository": ROOT / "model_repository", "model": "digits", "target": "x86-cpu", "p99": "50ms", "cameras": None,
         "fps": None, "fail_ratio": "1%", "instances": None, "batch": None, "delay": None, "threads": None,
         "variants": (), "budget": None, "url": None, "engine": None, "images": None, "journal": None, "fresh": False,
+        "target_folders": (),
     }  # fmt: skip
     return Said(**{**values, **given})  # type: ignore[arg-type]
 
@@ -69,6 +73,8 @@ REPOSITORY = str(ROOT / "model_repository")
         ([REPOSITORY, "--p99", "50ms", "--variant", "int8"], 2, "give --variant int8=out/int8"),
         ([REPOSITORY, "--p99", "50ms", "--variant", "a=b", "--variant", "a=c"], 91, "--variant a is given twice"),
         ([REPOSITORY, "--p99", "50ms", "--url", "x:1", "--engine", "docker"], 91, "leave out --engine docker"),
+        ([REPOSITORY, "--p99", "50ms", "--model", "digit"], 45, 'holds no model "digit"; did you mean "digits"?'),
+        ([REPOSITORY, "--p99", "50ms", "--report", "/proc/here"], 40, "/proc/here cannot be written"),
         (["nowhere", "--p99", "50ms"], 45, "nowhere is no folder"),
         ([".", "--p99", "50ms"], 45, ". holds no model; make one: kit generate"),
         ([REPOSITORY, "--p99", "50ms", "--spec", "nowhere.yaml"], 10, "nowhere.yaml does not exist"),
@@ -103,6 +109,25 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def conclude(found: Found, spec: Path | None, *, as_json: bool = False, report: Path | None = None) -> int:
     wanted = applying.find(spec, "digits", "x86-cpu") if spec is not None else None
     return command._conclude(tunings.JOB, found, wanted, report=report, as_json=as_json, quiet=False)
+
+
+def test_targets_of_ones_own_are_known_from_the_option_or_the_spec(tmp_path: Path, spec: Path) -> None:
+    Path("mine").mkdir()
+    text = (targets.BUILT_IN / "x86-cpu.toml").read_text(encoding="utf-8")
+    Path("mine/my-box.toml").write_text(text, encoding="utf-8")
+    source = f"source: {ROOT}/examples/digits/digits.onnx"
+    job = plan(said(target="my-box"))
+    spec.write_text(f"models:\n- {{{source}, targets: my-box}}\n")
+    with pytest.raises(InvalidSpecError, match="no target"):
+        tuned.begin(job, spec)
+    job, wanted = tuned.begin(replace(job, target_folders=(Path("mine"),)), spec)
+    assert wanted is not None
+    assert applying.apply(wanted, Serving(instance_count=3))[0].after == "3"
+    spec.write_text(f"target_folders: mine\nmodels:\n- {{{source}, targets: my-box}}\n")
+    job, wanted = tuned.begin(plan(said(target="my-box")), spec)
+    assert job.target_folders == (Path("mine"),)
+    assert wanted is not None
+    assert applying.apply(wanted, Serving(instance_count=3))[0].after == "3"
 
 
 class TestTheEnd:

@@ -142,6 +142,21 @@ def test_files_are_looked_for(tmp_path: Path) -> None:
     assert problems(text(), folder=tmp_path) == ""
 
 
+def test_an_old_version_may_have_files_of_other_names(tmp_path: Path) -> None:
+    """As where targets begin to differ in precision: 1/model.onnx stays, and 2/model.t4.onnx is served."""
+    (tmp_path / "labels.txt").touch()
+    for number in ("1", "2", "10"):
+        (tmp_path / number).mkdir()
+    (tmp_path / "10" / "model.onnx").touch()
+    assert problems(text(), folder=tmp_path) == ""
+    assert "version 10 has no other.onnx" in problems(text().replace("model.onnx", "other.onnx"), folder=tmp_path)
+    every = text().replace("latest { num_versions: 1 }", "all { }")
+    assert "version 1 has no model.onnx" in problems(every, folder=tmp_path)
+    some = text().replace("latest { num_versions: 1 }", "specific { versions: [ 2, 10 ] }")
+    assert "version 2 has no model.onnx" in problems(some, folder=tmp_path)
+    assert "version 1 has" not in problems(some, folder=tmp_path)
+
+
 def test_what_cannot_be_read_is_said_with_its_line() -> None:
     with pytest.raises(BadRepositoryError, match=r'config.pbtxt: .*2:1 : .*has no field named "instance_grup"'):
         parse('name: "x"\ninstance_grup { }\n')

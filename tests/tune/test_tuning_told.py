@@ -9,19 +9,21 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
+import click
 import pytest
 import tunings
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.cli import _tune_lines
+from kit.cli.tune import command
 from kit.errors import DiskFullError
 from kit.specfile import tuned
 from kit.tune import page, plots, settings, writing
-from kit.tune.document import Document, every
+from kit.tune.document import Document, Row, every
 from kit.tune.values import Found, Stage, Told
 from kit.types import Serving
 
@@ -38,6 +40,13 @@ def told(found: Found) -> Document:
 @pytest.mark.parametrize("name", MADE)
 def test_lines_are_as_they_were(name: str, golden: Callable[[str, str], None]) -> None:
     golden(f"tune/{name}.txt", "".join(f"{line}\n" for line in _tune_lines.lines(told(MADE[name]()), quiet=False)))
+
+
+def test_one_of_several_targets_is_told_apart() -> None:
+    """Options of ``kit generate`` would be for all of them."""
+    lines = list(_tune_lines.lines(replace(told(tunings.found()), targets=("t4", "x86-cpu")), quiet=False))
+    assert "    x86-cpu: {max_batch_size: 2, instances: 2, queue_delay_us: 0, threads: 1}" in lines
+    assert not any("kit generate" in line for line in lines)
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -111,6 +120,14 @@ def test_files_say_the_same(tmp_path: Path) -> None:
     assert len(rows) == steps
     assert {row["failed"] for row in rows} == {"", "the server ended: out of memory"}
     assert read["measured"] == sum(len(each.measurements) for each in every(tunings.found()))
+
+
+def test_the_manual_names_every_key_and_every_option() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "tune.md").read_text(encoding="utf-8")
+    for kind in (Document, Row):
+        assert [field.name for field in fields(kind) if f"`{field.name}`" not in manual] == []
+    options = [word for param in command.params if isinstance(param, click.Option) for word in param.opts]
+    assert [word for word in options if word not in manual and word != "--quiet"] == []
 
 
 def test_a_full_disk_leaves_no_half_of_a_report(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ class Own:
             models=(job.model,),
             load_at_start=False,
             backends=tuple(sorted({v.backend for v in subject.variants.values()} & {"onnxruntime", "openvino"})),
-            target=targets.load(job.target),
+            target=targets.load(job.target, job.target_folders),
         )
         server = engine.start(options, announce)
         place = OwnServer(
