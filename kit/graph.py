@@ -166,6 +166,28 @@ def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     return light
 
 
+def set_aside(model: onnx.ModelProto) -> dict[str, tuple[tuple[int, ...], bytes]]:
+    """Take the values out of larger weights, in place, and return shape and values by name: see ``bring_back``.
+
+    Meanwhile they are empty tensors, so that what copies, renames and joins graphs does not move them each time.
+    """
+    aside = {}
+    for tensor in model.graph.initializer:
+        if tensor.HasField("raw_data") and math.prod(tensor.dims) > _LARGEST_KEPT:
+            aside[tensor.name] = (tuple(tensor.dims), tensor.raw_data)
+            tensor.dims[:] = [0]
+            tensor.raw_data = b""
+    return aside
+
+
+def bring_back(model: onnx.ModelProto, aside: Mapping[str, tuple[tuple[int, ...], bytes]], prefix: str = "") -> None:
+    """Put back what ``set_aside`` took, into those weights that are still there; ``prefix`` is before their names."""
+    for tensor in model.graph.initializer:
+        name = tensor.name.removeprefix(prefix)
+        if tensor.name.startswith(prefix) and name in aside:
+            tensor.dims[:], tensor.raw_data = aside[name]
+
+
 def unchanged(model: Model, folder: Path) -> Model:
     """Return the model with its file in ``folder`` too, so that a stage that changes nothing has its own result."""
     path = folder / model.path.name

@@ -55,3 +55,18 @@ def test_weights_that_are_inputs_as_well_are_so_once() -> None:
     light = kit.graph.without_weights(proto)
     assert [v.name for v in light.graph.input].count("table") == 1
     assert shapes(light) == shapes(proto)
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_weights_that_were_set_aside_come_back(name: str) -> None:
+    proto = padded(BUILT[name])
+    before = proto.SerializeToString(deterministic=True)
+    aside = kit.graph.set_aside(proto)
+    assert aside["table"] == ((2000, 3), bytes(2000 * 3 * 4))
+    onnx.checker.check_model(proto)  # as onnx.compose does with what it makes
+    assert proto.ByteSize() < len(before) - 2000 * 3 * 4 + 50
+    renamed = kit.graph.with_prefix(proto, "network/")
+    kit.graph.bring_back(renamed, aside, "network/")
+    kit.graph.bring_back(proto, aside)
+    assert proto.SerializeToString(deterministic=True) == before
+    assert renamed.SerializeToString() == kit.graph.with_prefix(proto, "network/").SerializeToString()
