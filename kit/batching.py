@@ -112,7 +112,7 @@ def _freed(proto: onnx.ModelProto, size: int) -> onnx.ModelProto:
     import kit.graph
 
     try:
-        shaped = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+        shaped = onnx.shape_inference.infer_shapes(kit.graph.without_weights(proto), data_prop=True)
     except kit.graph.onnx_failures() as error:
         raise _CannotFollowError(f"its shapes cannot be inferred ({error})") from error
     follower = _Follower(graph=proto.graph, shapes=_shapes(shaped.graph), size=size)

@@ -183,6 +183,7 @@ def fuse(model: Model, meaning: Interpretation, folder: Path) -> Model:
         path=model.path, digest=model.digest, signature=model.signature, metadata=model.metadata,
         opset=kit.graph.opset(proto), ir_version=proto.ir_version,
     )  # fmt: skip
+    weights = kit.graph.set_aside(proto)
     try:
         network = kit.graph.with_prefix(proto, "network/")
         network = _prepend(network, current, meaning)
@@ -190,6 +191,7 @@ def fuse(model: Model, meaning: Interpretation, folder: Path) -> Model:
         network.graph.name = meaning.task
         network.producer_name, network.producer_version = "triton-edge-kit", ""
         kit.graph.strip(network)
+        kit.graph.bring_back(network, weights, "network/")
         return kit.graph.save(network, folder / "model.onnx", "the served graph", checked=True)
     except (ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = kit.graph.one_line(error)[:200]

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 Array: TypeAlias = "npt.NDArray[np.generic]"
 
 _FORM_ONLY = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
-_LARGEST_KEPT = 1024
-"""Numbers in a constant that may say something of a shape; larger ones are weights, and are left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,16 +161,7 @@ class Evidence:
 
         import kit.graph
 
-        proto = onnx.load(str(self.model.path), load_external_data=False)
-        small = []
-        for tensor in proto.graph.initializer:
-            if functools.reduce(lambda a, b: a * b, tensor.dims, 1) <= _LARGEST_KEPT:
-                small.append(tensor)
-            else:
-                value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
-                proto.graph.input.append(value)
-        del proto.graph.initializer[:]
-        proto.graph.initializer.extend(small)
+        proto = kit.graph.without_weights(onnx.load(str(self.model.path), load_external_data=False))
         try:
             return onnx.shape_inference.infer_shapes(proto, data_prop=True)
         except kit.graph.onnx_failures():

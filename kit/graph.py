@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 Array: TypeAlias = "npt.NDArray[np.generic]"
 
 ANSWER_LIMIT_S = 300.0
+
+_LARGEST_KEPT = 1024
+"""Numbers in a constant that may say something of a shape; larger ones are weights."""
 
 _ORT_TYPES = {
     "tensor(bool)": DataType.BOOL,
@@ -137,6 +141,51 @@ def _link(graph: onnx.GraphProto, prefix: str, around: set[str]) -> None:
 
 def _linked(name: str, prefix: str, own: set[str], around: set[str]) -> str:
     return f"{prefix}{name}" if name and name not in own | around and f"{prefix}{name}" in own | around else name
+
+
+def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy in which larger constants are inputs, which is enough to infer shapes: a graph is a few kilobytes.
+
+    Those that may say something of a shape are kept.
+    """
+    import onnx
+
+    light, graph = onnx.ModelProto(ir_version=model.ir_version), model.graph
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    light.graph.name = graph.name
+    for kind in ("node", "input", "output", "value_info", "sparse_initializer"):
+        getattr(light.graph, kind).extend(getattr(graph, kind))
+    named = {value.name for value in graph.input}
+    for tensor in graph.initializer:
+        if math.prod(tensor.dims) <= _LARGEST_KEPT:
+            light.graph.initializer.append(tensor)
+        elif tensor.name not in named:
+            value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            light.graph.input.append(value)
+    return light
+
+
+def set_aside(model: onnx.ModelProto) -> dict[str, tuple[tuple[int, ...], bytes]]:
+    """Take the values out of larger weights, in place, and return shape and values by name: see ``bring_back``.
+
+    Meanwhile they are empty tensors, so that what copies, renames and joins graphs does not move them each time.
+    """
+    aside = {}
+    for tensor in model.graph.initializer:
+        if tensor.HasField("raw_data") and math.prod(tensor.dims) > _LARGEST_KEPT:
+            aside[tensor.name] = (tuple(tensor.dims), tensor.raw_data)
+            tensor.dims[:] = [0]
+            tensor.raw_data = b""
+    return aside
+
+
+def bring_back(model: onnx.ModelProto, aside: Mapping[str, tuple[tuple[int, ...], bytes]], prefix: str = "") -> None:
+    """Put back what ``set_aside`` took, into those weights that are still there; ``prefix`` is before their names."""
+    for tensor in model.graph.initializer:
+        name = tensor.name.removeprefix(prefix)
+        if tensor.name.startswith(prefix) and name in aside:
+            tensor.dims[:], tensor.raw_data = aside[name]
 
 
 def unchanged(model: Model, folder: Path) -> Model:
