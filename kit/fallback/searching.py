@@ -174,7 +174,7 @@ class _Search:
         gains = self._gains(left[:most], hints, current)
         best = sorted(gains, key=lambda unit: -gains[unit])
         rest = [unit for unit in single if unit not in gains]
-        return [unit for unit in (*best, *rest) if unit not in self.barred]
+        return _apart_first([unit for unit in (*best, *rest) if unit not in self.barred])
 
     def _gains(self, names: Sequence[str], hints: Hints, current: frozenset[str]) -> dict[Unit, float]:
         """Return what reverting units gives back, each by the time that it costs.
@@ -317,6 +317,16 @@ class _Search:
             steps=tuple(self.steps),
             why=why,
         )
+
+
+def _apart_first(units: Sequence[Unit]) -> list[Unit]:
+    """Return units in their order, but those last that share a group with a better one: it gives back the same."""
+    counted = frozenset[str]()
+    first, last = list[Unit](), list[Unit]()
+    for unit in units:
+        (last if unit & counted else first).append(unit)
+        counted |= frozenset() if unit & counted else unit
+    return first + last
 
 
 def _explained(shares: Mapping[Unit, float]) -> float:
