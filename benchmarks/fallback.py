@@ -7,7 +7,7 @@ command, ``kit generate --precision int8`` with a budget of one point, from an e
 ``quantize_with_accuracy_control`` gets the same budget, calibration and validation pictures, in its own environment
 (``_nncf_peer.py`` says what that needs), and works on OpenVINO's IR. Each is timed in turn with FP32 on the same
 runtime, one thread, batch 1: ``x`` is the ratio of the medians with its 95 % interval. NNCF's model keeps the threshold
-of evaluation, so its FP32 has that too.
+of evaluation, so its FP32 has that too. CPU seconds and peak memory are those of the whole process tree that made it.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
+from _measured import Run, run
 from rich.console import Console
 from rich.table import Table
 
@@ -38,6 +37,7 @@ from examples.digits.collapsing import collapsing  # noqa: E402
 
 DIGITS = ROOT / "examples" / "digits"
 TEST, CALIBRATION = DIGITS / "test", DIGITS / "calibration"
+LIMIT_S = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,20 +46,22 @@ class Row:
 
     name: str
     metric: float
-    timed: latency.Beside | None
-    seconds: float
-    note: str
+    timed: latency.Beside | None = None
+    made: Run | None = None
+    note: str = ""
 
 
-def generate(source: Path, folder: Path, *options: str) -> Path:
-    """Run the real command from an empty cache; return the model's folder."""
+def generate(source: Path, folder: Path, *options: str) -> tuple[Path, Run]:
+    """Run the real command from an empty cache; return the model's folder, and what it took."""
     variables = {**os.environ, "KIT_CACHE_DIR": str(folder / "cache")}
     (folder / "cache").mkdir(parents=True)
     (folder / "cache" / "environments").symlink_to(cache_root() / "environments")  # they need not be made anew
     command = [sys.executable, "-m", "kit", "generate", str(source), "--output", str(folder / "repository"),
                "--no-verify", "--quiet", *options]  # fmt: skip
-    subprocess.run(command, check=True, env=variables, cwd=ROOT)
-    return folder / "repository" / source.stem
+    done = run(command, ROOT, variables, LIMIT_S)
+    if done.code != 0:
+        raise SystemExit(f"kit generate ended with {done.code}:\n{done.errors[-2000:]}")
+    return folder / "repository" / source.stem, done
 
 
 def built(model: Model, runtime: str, folder: Path) -> Path:
@@ -83,7 +85,7 @@ class Race:
         self.folder, self.runtime, self.seconds = folder, runtime, seconds
         self.source = folder / "collapsing.onnx"
         onnx.save(collapsing(onnx.load(str(DIGITS / "digits.onnx"))), str(self.source))
-        served = generate(self.source, folder / "fp32")
+        served, _ = generate(self.source, folder / "fp32")
         known = manifest.read(served)
         assert known is not None
         self.meaning = known.interpretation
@@ -101,22 +103,19 @@ class Race:
 
     def trained(self) -> Row:
         """FP32 as it is."""
-        return Row(name="fp32", metric=self.metric(built(self.twin, self.runtime, self.folder / "base-twin")),
-                   timed=None, seconds=0.0, note="")  # fmt: skip
+        return Row(name="fp32", metric=self.metric(built(self.twin, self.runtime, self.folder / "base-twin")))
 
     def ours(self) -> Row:
         """``kit generate``."""
-        start = time.perf_counter()
-        made = generate(
+        made, took = generate(
             self.source, self.folder / "ours", "--precision", "int8", "--runtime", self.runtime,
             "--calibration", str(CALIBRATION), "--validation", str(TEST),
         )  # fmt: skip
-        seconds = time.perf_counter() - start
         report = json.loads((made.parent.parent / "repository.collapsing.quality.json").read_text())
         trial = report["targets"][0]["trials"][-1]
         file = next(path for path in (made / "1").iterdir() if path.suffix in (".xml", ".onnx"))
         base = built(self.served, self.runtime, self.folder / "base")
-        return Row(name="kit", metric=trial["after"], timed=timed(base, file, self.seconds), seconds=seconds,
+        return Row(name="kit", metric=trial["after"], timed=timed(base, file, self.seconds), made=took,
                    note=", ".join(trial["reverted"]))  # fmt: skip
 
     def peer(self, python: str) -> Row | None:
@@ -124,15 +123,14 @@ class Race:
         out = self.folder / "nncf.xml"
         script = Path(__file__).with_name("_nncf_peer.py")
         command = [python, str(script), str(self.twin.path), str(CALIBRATION), str(TEST), str(out)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            print(done.stderr[-2000:], file=sys.stderr)
+        done = run(command, self.folder, os.environ, LIMIT_S)
+        if done.code != 0:
+            print(done.errors[-2000:], file=sys.stderr)
             return None
         base = built(self.twin, "openvino", self.folder / "peer-base")
-        told = [line for line in (done.stdout + done.stderr).splitlines() if "removed" in line.lower()]
+        told = [line for line in (done.output + done.errors).splitlines() if "removed" in line.lower()]
         ratio = timed(base, out, self.seconds)
-        seconds = float(json.loads(done.stdout.splitlines()[-1])["seconds"])
-        return Row(name="nncf", metric=self.metric(out), timed=ratio, seconds=seconds, note=" ".join(told[-1:])[-60:])
+        return Row(name="nncf", metric=self.metric(out), timed=ratio, made=done, note=" ".join(told[-1:])[-60:])
 
 
 def main() -> None:
@@ -142,13 +140,18 @@ def main() -> None:
     parser.add_argument("--nncf", metavar="PYTHON", help="a Python that has nncf and the rest: see _nncf_peer.py")
     parser.add_argument("--runtime", choices=["openvino", "onnxruntime"], default="openvino")
     given = parser.parse_args()
-    table = Table("", "mAP50-95", "x FP32", "made in", "left in float")
+    table = Table("", "mAP50-95", "x FP32", "made in", "CPU", "peak MiB", "left in float")
     with tempfile.TemporaryDirectory() as name:
         race = Race(Path(name), given.runtime, given.seconds)
         rows = [race.trained(), race.ours(), *([race.peer(given.nncf)] if given.nncf else [])]
         for row in (row for row in rows if row is not None):
             ratio = f"{row.timed.ratio:.2f} [{row.timed.low:.2f}, {row.timed.high:.2f}]" if row.timed else ""
-            table.add_row(row.name, f"{100 * row.metric:.2f}", ratio, f"{row.seconds:.0f} s", row.note)
+            took = (
+                [f"{row.made.seconds:.0f} s", f"{row.made.cpu_s:.0f} s", f"{row.made.peak_mib:.0f}"]
+                if row.made
+                else [""] * 3
+            )
+            table.add_row(row.name, f"{100 * row.metric:.2f}", ratio, *took, row.note)
     Console(width=140).print(table)
 
 

@@ -159,8 +159,9 @@ def _with_verdict(plain: TrialQuality, trial: Trial, verdict: Verdict) -> TrialQ
 def _step(taken: Taken) -> Step:
     outcome = taken.outcome
     return Step(
-        reverted=len(taken.reverted), drop=outcome.drop, ratio=outcome.latency, held=outcome.held, kept=taken.kept
-    )
+        reverted=len(taken.reverted), drop=outcome.drop, ratio=outcome.latency, held=outcome.held, kept=taken.kept,
+        whole=outcome.whole,
+    )  # fmt: skip
 
 
 def _interval(spread: Spread) -> Interval:

@@ -136,9 +136,12 @@ class Bench:
 
     @functools.cached_property
     def part(self) -> Validation | None:
-        """A part of the validation set, from all over it; None where that would hardly be less."""
+        """A part of the validation set, from all over it; None where that would hardly be less.
+
+        None too for the user's own metric, which may mean something on all of them alone.
+        """
         whole = self.validation
-        if len(whole) < 2 * _PART:
+        if len(whole) < 2 * _PART or self.spec.metric is not None:
             return None
         return whole.only(frozenset(whole.pictures[index * len(whole) // _PART].digest for index in range(_PART)))
 

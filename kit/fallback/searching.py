@@ -10,7 +10,7 @@ once the budget holds, whatever can be lowered after all is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -171,12 +171,25 @@ class _Search:
             return [unit for unit in single if unit not in self.barred]
         most = self.limits.trials if hints.noise else len(left)  # without a hint, whoever is left out may be the one
         self.tell(f"trying up to {min(most, len(left))} of {len(self.groups)} groups alone, on a few pictures")
-        gains = self._gains(left[:most], hints, current)
+        gains = self._gains(self._units(left, most, hints, current), hints, current)
         best = sorted(gains, key=lambda unit: -gains[unit])
         rest = [unit for unit in single if unit not in gains]
-        return [unit for unit in (*best, *rest) if unit not in self.barred]
+        return _apart_first([unit for unit in (*best, *rest) if unit not in self.barred])
 
-    def _gains(self, names: Sequence[str], hints: Hints, current: frozenset[str]) -> dict[Unit, float]:
+    def _units(self, left: Sequence[str], most: int, hints: Hints, current: frozenset[str]) -> list[tuple[str, Unit]]:
+        """Return groups alone, and with those that read what they give, each with the group that gives.
+
+        The common tensor of two groups stays lowered while one of them is. The noisiest come first: of two around one
+        tensor that is the reader, mostly, for what an outlier costs is seen behind the next layer.
+        """
+        places = {name: place for place, name in enumerate(left)}
+        reading = {name: frozenset(hints.readers.get(name, ())) - current - {name} for name in left}
+        units = [(name, frozenset({name})) for name in left]
+        units += [(name, frozenset({name}) | readers) for name, readers in reading.items() if readers]
+        first = {unit: min(places[name] for name in unit) for _, unit in units}
+        return sorted((one for one in units if first[one[1]] < most), key=lambda one: (first[one[1]], len(one[1])))
+
+    def _gains(self, units: Sequence[tuple[str, Unit]], hints: Hints, current: frozenset[str]) -> dict[Unit, float]:
         """Return what reverting units gives back, each by the time that it costs.
 
         Where those that were tried explain together all that was lost, as many again are tried, and no more.
@@ -184,24 +197,17 @@ class _Search:
         here = self._distance(current)
         gains: dict[Unit, float] = {}
         shares: dict[Unit, float] = {}
-        last = len(names)
-        for place, name in enumerate(names):
-            if place >= last:
+        last = len(units)
+        for giver, unit in units:
+            if len(shares) >= last:
                 break
-            for unit in self._units(name, hints, current):
-                shares[unit] = (here - self._distance(current | unit)) / here if here > 0 else 0.0
-                gains[unit] = self._gain(current, unit, shares[unit], hints.costs)
-                if gains[unit] > _CLEAR / _LEAST_COST:
-                    break
-            if last == len(names) and _explained(shares) >= 1:
-                last = min(last, max(2 * place, place + _MORE) + 1)
+            if len(unit) > 1 and gains.get(frozenset({giver}), 0.0) > _CLEAR / _LEAST_COST:
+                continue
+            shares[unit] = (here - self._distance(current | unit)) / here if here > 0 else 0.0
+            gains[unit] = self._gain(current, unit, shares[unit], hints.costs)
+            if last == len(units) and _explained(shares) >= 1:
+                last = max(2 * len(shares), len(shares) + _MORE)
         return gains
-
-    def _units(self, name: str, hints: Hints, current: frozenset[str]) -> Iterator[Unit]:
-        """Yield a group alone, and with those that read what it gives: their common tensor stays lowered otherwise."""
-        yield frozenset({name})
-        if readers := frozenset(hints.readers.get(name, ())) - current - {name}:
-            yield frozenset({name}) | readers
 
     def _gain(self, current: frozenset[str], unit: Unit, share: float, costs: Mapping[str, float]) -> float:
         """Return which share of the answers a unit gives back for each part of the time that it costs."""
@@ -317,6 +323,16 @@ class _Search:
             steps=tuple(self.steps),
             why=why,
         )
+
+
+def _apart_first(units: Sequence[Unit]) -> list[Unit]:
+    """Return units in their order, but those last that share a group with a better one: it gives back the same."""
+    counted = frozenset[str]()
+    first, last = list[Unit](), list[Unit]()
+    for unit in units:
+        (last if unit & counted else first).append(unit)
+        counted |= frozenset() if unit & counted else unit
+    return first + last
 
 
 def _explained(shares: Mapping[Unit, float]) -> float:

@@ -108,7 +108,7 @@ class Step:
     """A step of the search for layers to put back: how many were, and what came of it.
 
     ``drop`` is that of the metric; ``ratio`` that of the times to the model's as it was trained, where it was measured.
-    ``kept``: the next step was built on it.
+    ``kept``: the next step was built on it. Without ``whole``, only a part of the pictures was shown: that was enough.
     """
 
     reverted: int
@@ -116,6 +116,7 @@ class Step:
     ratio: float | None = None
     held: bool
     kept: bool = True
+    whole: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

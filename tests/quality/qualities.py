@@ -89,7 +89,7 @@ def held() -> TrialQuality:
         reverted=("backbone.stages.2.0",),
         steps=(
             Step(reverted=0, drop=0.0231, ratio=0.441, held=False),
-            Step(reverted=3, drop=0.0254, ratio=0.452, held=False, kept=False),
+            Step(reverted=3, drop=0.0254, ratio=0.452, held=False, kept=False, whole=False),
             Step(reverted=1, drop=0.0068, ratio=0.478, held=True),
         ),
         kept={"the detector's head": 9},
