@@ -131,24 +131,38 @@ def module_of(network: Network, nodes: Sequence[onnx.NodeProto]) -> str:
     return str(nodes[0].name).removeprefix(modules.NETWORK)
 
 
-def skips(network: Network, nodes: Collection[str]) -> tuple[str, ...]:
-    """Return the tensors that a residual Add takes beside a quantised layer's result.
+def added(network: Network, nodes: Collection[str], *, both: bool) -> tuple[str, ...]:
+    """Return what a residual Add takes beside a quantised layer's result; with ``both`` that result too.
 
-    TensorRT adds in the layer's own kernel where both come in INT8:
+    TensorRT adds in the layer's own kernel where the other comes in INT8:
     https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/work-quantized-types.html
+    OpenVINO's kernel, which holds the activation as well, gives the sum in INT8 only where both are; else another pass
+    over the sum quantises it.
     """
     found = []
     for node in network.nodes:
         fed = network.fed(node)
         if node.op_type != "Add" or len(fed) != 2 or not _is_plain(network, node):
             continue
-        layers_behind = [name for name in fed if _from_layer(network, name, nodes)]
-        if layers_behind:
-            found += [name for name in fed if name != layers_behind[-1]]
+        results = [name for name in fed if _from_layer(network, name, nodes, activated=both)]
+        if results:
+            found += [name for name in fed if both or name != results[-1]]
     return tuple(dict.fromkeys(found))
 
 
-def _from_layer(network: Network, tensor: str, nodes: Collection[str]) -> bool:
-    """Tell whether a tensor is a quantised layer's result, and only the Add takes it."""
+def _from_layer(network: Network, tensor: str, nodes: Collection[str], *, activated: bool) -> bool:
+    """Tell whether a tensor is a quantised layer's result, ``activated`` or not, and only the Add takes it."""
     maker = network.makers.get(tensor)
-    return maker is not None and maker.name in nodes and len(network.takers[tensor]) == 1
+    if maker is None or len(network.takers[tensor]) != 1:
+        return False
+    return maker.name in nodes or (activated and _activates(network, maker, nodes))
+
+
+def _activates(network: Network, node: onnx.NodeProto, nodes: Collection[str]) -> bool:
+    """Tell whether a node is the activation of one quantised layer, or the last of the two of SiLU."""
+    if node.op_type not in _ACTIVATIONS - {"Add"} or not _is_plain(network, node):
+        return False
+    gates = [maker for maker in network.before(node) if maker.op_type in ("Sigmoid", "HardSigmoid")]
+    fed = {name for one in (node, *gates) for name in network.fed(one)} - {gate.output[0] for gate in gates}
+    makers = [network.makers.get(name) for name in fed]
+    return len(makers) == 1 and makers[0] is not None and makers[0].name in nodes

@@ -6,7 +6,7 @@ import functools
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kit.errors import UnsupportedModelError
 from kit.targets.values import Target
@@ -38,7 +38,7 @@ class Recipe:
     symmetric: bool
     bias: bool
     outputs: bool
-    residual: bool = False
+    residual: Literal["skip", "both"] | None = None
     remainder: bool = False
     operators: tuple[str, ...]
     products: tuple[str, ...] = ()

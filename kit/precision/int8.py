@@ -85,7 +85,7 @@ def _lowered(work: Work, observation: Observation, method: str, reverted: frozen
     nodes = _groups.chosen(work.network, work.plan, reverted)
     if method == _DYNAMIC:
         return _transformer.dynamic(work.network, nodes)
-    also = _groups.skips(work.network, nodes) if work.recipe.residual else ()
+    also = _groups.added(work.network, nodes, both=work.recipe.residual == "both") if work.recipe.residual else ()
     seen = observation.read()
     ranges = _ranges(work, seen, method, {*_groups.touched(work.network, nodes), *also})
     made = _writing.quantised(work.network, nodes, ranges, work.recipe, also)

@@ -52,17 +52,62 @@ _CANDIDATES = "/candidate_score"
 def _settle_ties(model: Any) -> None:
     """Let the lower index win where values are equal, as ONNX says; OpenVINO would leave it to chance.
 
-    Equal scores are common: sigmoids that end at 1, and all that comes from 8 bits. A stable TopK compares each value
-    with each that it keeps: 7 ms for the 1000 candidates of 2100 anchors. NMS does not ask for an order of its
-    candidates by score: they are put into that of their places, which settles ties as well, in a tenth of the time.
+    Equal scores are common: sigmoids that end at 1, and all that comes from 8 bits. NMS does not ask for an order of
+    its candidates by score: they are put into that of their places, which settles ties among them as well; which of
+    those that equal the last goes into NMS is left to chance.
     """
-    for node in model.get_ops():
-        if node.get_type_name() != "TopK" or node.get_attributes().get("sort") == "none":
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "TopK" or node.get_attributes()["sort"] == "none":
             continue
         if any(name.endswith(_CANDIDATES) for name in node.output(0).get_names()):
             node.set_attribute("sort", "index")
+        elif (sizes := _sizes(node)) is not None:
+            _choose_in_two_steps(node, *sizes)
         else:
             node.set_attribute("stable", True)
+
+
+def _sizes(node: Any) -> tuple[int, int] | None:
+    """Return how many a TopK chooses and of how many, where a stable one would be slow; None elsewhere."""
+    shape, wanted = node.input(0).get_partial_shape(), node.input_value(1).get_node()
+    axis = node.get_attributes()["axis"]
+    if node.get_attributes()["mode"] != "max" or wanted.get_type_name() != "Constant" or shape[axis].is_dynamic:
+        return None
+    count, length = int(wanted.get_data().item()), shape[axis].get_length()
+    return (count, length) if 1 < count < length < _MOST else None
+
+
+_MOST = 1 << 30
+"""Twice a place is an integer of 32 bits."""
+
+
+def _choose_in_two_steps(node: Any, count: int, length: int) -> None:
+    """Replace a TopK by others that give the same as a stable one, in a thirtieth of its time.
+
+    A stable TopK compares each value with each that it keeps: 3.4 ms for 100 of 8400, 840 ms for 300 of 672,000. Here
+    one that is not stable tells the least value that is chosen. Places become numbers without equals: those above come
+    before those that equal it, and these before the rest. What is chosen by them is sorted stably, being few.
+    """
+    import numpy as np
+    from openvino import opset14 as op
+
+    given, attributes = node.input_value(0), node.get_attributes()
+    axis, kind = attributes["axis"], attributes["index_element_type"]
+    axis += given.get_partial_shape().rank.get_length() if axis < 0 else 0
+    wanted = op.constant(np.int64(count))
+    least = op.reduce_min(op.topk(given, wanted, axis, "max", "value").output(0), op.constant([axis]), True)
+    place = np.arange(length, dtype=np.int32).reshape([-1 if i == axis else 1 for i in range(axis + 1)])
+    place = place.reshape(*place.shape, *[1] * (given.get_partial_shape().rank.get_length() - axis - 1))
+    rest = op.select(op.equal(given, least), op.constant(length - place), op.constant(-place))
+    order = op.select(op.greater(given, least), op.constant(2 * length - place), rest)
+    chosen = op.topk(order, wanted, axis, "max", "value", index_element_type=kind).output(1)
+    values = op.gather_elements(given, chosen, axis)
+    few = op.topk(values, wanted, axis, "max", "value", index_element_type=kind, stable=True)
+    places = op.gather_elements(chosen, few.output(1), axis)
+    for old, new in zip(node.outputs(), (few.output(0), places.output(0)), strict=True):
+        names = old.get_tensor().get_names()
+        old.replace(new)
+        new.get_tensor().set_names(names)
 
 
 def _tensors(ports: Any) -> list[list[Any]]:

@@ -176,6 +176,25 @@ def test_tensorrt_takes_the_skip_of_a_residual_in_int8(tmp_path: Path) -> None:
     assert all(takers[n.output[0]] != "QuantizeLinear" for n in results)
 
 
+@pytest.mark.parametrize("activated", [False, True], ids=["bare", "with SiLU"])
+def test_openvino_takes_both_sides_of_a_residual_in_int8(activated: bool, tmp_path: Path) -> None:
+    net = nets.Net()
+    stem = net.silu(net.conv("x", 3, 8, kernel=3, name="stem"))
+    inner = net.conv(net.silu(net.conv(stem, 8, 8, name="block.0")), 8, 8, kernel=3, name="block.1")
+    added = net.op("Add", stem, net.silu(inner) if activated else inner, out="added")
+    gate = net.op("Sigmoid", net.conv(added, 8, 8, name="gate"))
+    alone = net.op("Add", added, net.op("Mul", gate, added), out="alone")  # no layer's result is added there
+    net.conv(net.op("Relu", net.conv(alone, 8, 8, name="last")), 8, 4, name="head")
+    net.op("Identity", net.nodes[-1].output[0], out="y")
+    proto = net.done({"y": [models.BATCH, 4, 16, 16]})
+    given = ask(saved(proto, tmp_path / "model"), calibration=PICTURES, backend="openvino")
+    _, made = apply(given, tmp_path)
+    makers = {name: node.op_type for node in made.graph.node for name in node.output}
+    adds = {node.output[0]: [makers[name] for name in node.input] for node in made.graph.node if node.op_type == "Add"}
+    assert adds["added"] == ["DequantizeLinear", "DequantizeLinear"]
+    assert "Mul" in adds["alone"]
+
+
 def test_what_tensorrt_does_not_quantise_is_fp16(tmp_path: Path) -> None:
     """A strongly typed network computes in the graph's types: a float SiLU in FP32 would be slower than FP16 alone."""
     from dataclasses import replace

@@ -1,6 +1,6 @@
 """OpenVINO for real: the IR, what runs it, and what is seen where it answers otherwise than its graph.
 
-They run where its environment has been made already, or with KIT_TEST_ENVIRONMENTS=1, which makes it: 450 MB.
+They run where its environment has been made already, or with KIT_TEST_ENVIRONMENTS=1, which makes it: 270 MB.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import models
 import networks
@@ -172,6 +173,57 @@ class TestTheFile:
             OPENVINO.build(model, TARGET, tmp_path)
         assert "\n" not in str(raised.value)
         assert "--runtime onnxruntime" in str(raised.value)
+
+
+class TestTies:
+    """ONNX: "Given two equivalent values, this operator uses the indices along the axis as a tiebreaker"."""
+
+    CASES = (  # axis, how many of how many, the largest?
+        pytest.param((2, 400), 1, 30, 1, id="some of many"),
+        pytest.param((2, 5, 300), -1, 290, 1, id="nearly all, last axis by its negative number"),
+        pytest.param((1, 60, 7), 1, 20, 1, id="an axis in the middle"),
+        pytest.param((2, 50), 1, 50, 1, id="all"),
+        pytest.param((2, 50), 1, 1, 1, id="one"),
+        pytest.param((2, 50), 1, 9, 0, id="the smallest"),
+    )
+
+    @pytest.mark.parametrize(("shape", "axis", "count", "largest"), CASES)
+    def test_the_first_of_equals_wins(
+        self, shape: tuple[int, ...], axis: int, count: int, largest: int, tmp_path: Path
+    ) -> None:
+        sizes: list[Any] = ["batch", *shape[1:]]
+        proto = models.build(
+            [models.node("TopK", "x k", "value place", axis=axis, largest=largest)],
+            [("x", models.FLOAT, sizes)],
+            [
+                ("value", models.FLOAT, ["batch", *[None] * (len(shape) - 1)]),
+                ("place", 7, ["batch", *[None] * (len(shape) - 1)]),
+            ],
+            {"k": np.array([count], np.int64)},
+        )
+        made = OPENVINO.build(described(proto, tmp_path), TARGET, tmp_path)
+        chance = np.random.default_rng(0)
+        with runners.open(str(made.path)) as running:
+            for levels in (2, 7, 1000, 1):
+                x = (chance.integers(-levels // 2, levels, shape) / 8).astype(np.float32)
+                answer = running.run({"x": x})
+                order = np.argsort(-x if largest else x, axis=axis, kind="stable")
+                wanted = np.take(order, range(count), axis=axis)
+                np.testing.assert_array_equal(answer["place"], wanted)
+                np.testing.assert_array_equal(answer["value"], np.take_along_axis(x, wanted, axis))
+
+    def test_none_is_settled_slowly(self, served: Served, tmp_path: Path) -> None:
+        """A stable TopK compares each value with each that it keeps."""
+        made = OPENVINO.build(served(networks.yolov10()).served, TARGET, tmp_path)
+        compared = []
+        for layer in ET.parse(made.path).iter("layer"):
+            data = layer.find("data")
+            if layer.get("type") == "TopK" and data is not None and data.get("stable") == "true":
+                ports = [[int(d.text or 0) for d in port.iter("dim")] for port in layer.iter("port")]
+                axis = int(data.get("axis", 0))
+                compared.append((ports[0][axis], ports[2][axis]))
+        assert compared
+        assert all(kept in (1, given) for given, kept in compared)
 
 
 class TestTheRunner:
