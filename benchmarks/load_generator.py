@@ -170,7 +170,8 @@ def capacity(name: str, side: int, options: Any, prepared: load.Prepared) -> boo
         )
     print(
         f"{name:8}{'open loop':>14} {told(opened['rate'])} a second, due {through:.0f}; "
-        f"sent {told(opened['lag50'], '.2f')} ms after due, p99 {told(opened['lag99'], '.2f')}; {told(opened['busy'], '.0%')} of a core"
+        f"sent {told(opened['lag50'], '.2f')} ms after due, "
+        f"p99 {told(opened['lag99'], '.2f')}; {told(opened['busy'], '.0%')} of a core"
     )
     peer = beside.PROGRAM if options.analyzer else "async_infer"
     ratios = [a / b for a, b in zip(found["kit load"]["per_core"], found[peer]["per_core"], strict=True)]
