@@ -3,12 +3,13 @@
 It gives each request's id back, by which perf_analyzer knows its answers. It says that it takes frames by shared
 memory, and never looks at one: no real server can do less.
 
-    python benchmarks/_null_server.py SIDE    # prints its port; ends when its standard input does
+    python benchmarks/_null_server.py SIDE [DELAY_MS]    # prints its port; ends when its standard input does
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -62,8 +63,8 @@ def identity(request: bytes) -> bytes:
     return b""
 
 
-def main(side: int) -> None:
-    """Answer until standard input ends."""
+def main(side: int, delay_s: float = 0.0) -> None:
+    """Answer frames after so long, everything else at once, until standard input ends."""
     told = service_pb2.ServerMetadataResponse(name="null", version="2", extensions=["system_shared_memory"])
     config = service_pb2.ModelConfigResponse(config={"name": MODEL, "max_batch_size": 1})
     answers = {
@@ -80,7 +81,13 @@ def main(side: int) -> None:
         for name, answer in answers.items()
     }
     frame = answers["ModelInfer"]
-    handlers["ModelInfer"] = grpc.unary_unary_rpc_method_handler(lambda request, _: frame + identity(request))
+
+    def infer(request: bytes, _: object) -> bytes:
+        if delay_s:
+            time.sleep(delay_s)
+        return frame + identity(request)
+
+    handlers["ModelInfer"] = grpc.unary_unary_rpc_method_handler(infer)
     server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", -1)])
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
@@ -91,4 +98,4 @@ def main(side: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *(float(text) / 1e3 for text in sys.argv[2:]))

@@ -3,11 +3,14 @@
 The server has every answer ready and stands on one core. Capacity is requests a second for each core that the
 generator uses (its CPU time, not the clock's), because the server may be what is slow. Then 80 % of what went through
 is sent in an open loop: how much of the schedule was missed, and how late requests were sent. p50 and p99 are compared
-at that rate: they are the same only if both know when an answer came.
+at a rate that all bear, on a server that answers after 5 ms: they are the same only if each knows when an answer came.
 
-    python benchmarks/load_generator.py [--seconds 5] [--quick]
+All sides are measured in turn, in rounds; medians are compared, and the range of the rounds is printed.
 
-Goals: 0.5 of perf_analyzer's requests a second and core; less than 1 % of the schedule missed.
+    python benchmarks/load_generator.py [--seconds 2] [--rounds 3] [--perf-analyzer FILE]
+
+Goals: 0.5 of perf_analyzer's requests a second and core (or of async_infer's where it does not run); less than 1 % of
+the schedule missed; p50 and p99 within 10 %. On Debian 12, benchmarks/_perf_analyzer.sh makes a FILE that runs.
 """
 
 from __future__ import annotations
@@ -17,11 +20,12 @@ import contextlib
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +37,17 @@ from kit.load import beside  # noqa: E402
 
 _SIDES = {"1 kB": 18, "1.2 MB": 640}
 _AT_ONCE = 8
-_MISSED, _SHARE = 0.01, 0.8
+_MISSED, _SHARE, _OF_PEER, _NEAR = 0.01, 0.8, 0.5, 0.1
+_DELAY_MS, _RATE, _LONGER = 5.0, 200.0, 3
 MODEL = "frames"
 
 
 @contextlib.contextmanager
-def null_server(side: int, core: int) -> Iterator[str]:
+def null_server(side: int, core: int, delay_ms: float = 0.0) -> Iterator[str]:
     """Run a server on a core; give its address."""
     everything = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})  # what is started now inherits it
-    command = [sys.executable, str(ROOT / "benchmarks" / "_null_server.py"), str(side)]
+    command = [sys.executable, str(ROOT / "benchmarks" / "_null_server.py"), str(side), str(delay_ms)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         os.sched_setaffinity(0, everything)
         assert process.stdout is not None
@@ -58,82 +63,179 @@ def plan(url: str, rate: float, seconds: float, *, arrivals: str | None) -> load
     )  # fmt: skip
 
 
-def asynchronous(url: str, side: int, seconds: float) -> None:
-    """Send with ``tritonclient``'s ``async_infer``, so many at once, and print requests a second and a core."""
+def asynchronous(url: str, side: int, seconds: float, rate: float) -> None:
+    """Send with ``tritonclient``'s ``async_infer`` and print what came of it, as JSON.
+
+    So many at once, as fast as they go; with a ``rate``, one after another at that rate, whatever comes back.
+    """
     import numpy as np
     import tritonclient.grpc as triton
 
     frame = np.zeros((1, side, side, 3), np.uint8)
     tensor = triton.InferInput("images", frame.shape, "UINT8")
     tensor.set_data_from_numpy(frame)
-    free, count = threading.Semaphore(_AT_ONCE), 0
+    free, times_s = threading.Semaphore(10_000 if rate else _AT_ONCE), list[float]()
     with triton.InferenceServerClient(url) as client:
         start_s, cpu_s = time.monotonic(), time.process_time()
+        count = 0
         while time.monotonic() < start_s + seconds:
+            if rate:
+                time.sleep(max(0.0, start_s + count / rate - time.monotonic()))
             free.acquire()
-            client.async_infer(MODEL, [tensor], lambda result, error: free.release())  # noqa: ARG005
+
+            def done(result: object, error: object, sent_s: float = time.monotonic()) -> None:  # noqa: ARG001
+                times_s.append(time.monotonic() - sent_s)
+                free.release()
+
+            client.async_infer(MODEL, [tensor], done)
             count += 1
-        for _ in range(_AT_ONCE):
-            free.acquire()
+        while len(times_s) < count:
+            time.sleep(0.01)
         spent_s, cpu_s = time.monotonic() - start_s, time.process_time() - cpu_s
-    print(json.dumps({"rate": count / spent_s, "per_core": count / cpu_s}))
+    p50, p99 = (float(np.percentile(times_s, percent)) * 1e3 for percent in (50, 99))
+    print(json.dumps({"rate": count / spent_s, "per_core": count / cpu_s, "p50": p50, "p99": p99}))
 
 
-def peer(url: str, side: int, seconds: float) -> tuple[str, dict[str, float]]:
-    """Return the peer's name and what it did."""
-    if shutil.which(beside.PROGRAM):
-        before = os.times()
-        found = beside.perf_analyzer(plan(url, _AT_ONCE, seconds, arrivals=None))
-        after = os.times()
-        spent_s = after.children_user + after.children_system - before.children_user - before.children_system
-        busy = spent_s / (after.elapsed - before.elapsed)
-        return beside.PROGRAM, {"rate": found.inference_rate, "per_core": found.inference_rate / busy}
+def by_triton(url: str, side: int, seconds: float, rate: float = 0.0) -> dict[str, float]:
+    """Return what ``async_infer`` did, in a process of its own."""
     words = [sys.executable, __file__, "--peer", url, "--side", str(side), "--seconds", str(seconds)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return "async_infer", json.loads(done.stdout)
+    done = subprocess.run([*words, "--rate", str(rate)], capture_output=True, text=True, check=True, timeout=120)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
-def ours(url: str, rate: float, seconds: float, arrivals: str | None) -> load.Outcome:
-    """Return what ``kit load`` did."""
-    return load.run(plan(url, rate, seconds, arrivals=arrivals))
+def by_perf_analyzer(url: str, seconds: float, rate: float = 0.0) -> dict[str, float]:
+    """Return what perf_analyzer did."""
+    before = os.times()
+    found = beside.perf_analyzer(plan(url, rate or _AT_ONCE, seconds, arrivals="constant" if rate else None))
+    after = os.times()
+    spent_s = after.children_user + after.children_system - before.children_user - before.children_system
+    busy = spent_s / (after.elapsed - before.elapsed)
+    return {
+        "rate": found.inference_rate, "per_core": found.inference_rate / busy, "p50": found.p50_ms, "p99": found.p99_ms
+    }  # fmt: skip
 
 
-def measure(name: str, side: int, seconds: float) -> bool:
-    """Print the lines of one size and return whether the goals are reached."""
-    cores = sorted(os.sched_getaffinity(0))
-    with null_server(side, cores[-1]) as url:
-        title, theirs = peer(url, side, seconds)
-        closed = ours(url, _AT_ONCE, seconds, None)
-        through = _SHARE * closed.total.rate
-        opened = ours(url, through, seconds, "constant")
-    per_core = closed.total.rate / closed.generators.busy
-    ratio = per_core / theirs["per_core"]
-    lag, missed = opened.total.lag, opened.generators.schedule_error
-    print(f"{name:8}{title:>14}{theirs['rate']:9.0f}/s {theirs['per_core']:8.0f} a core", flush=True)
-    print(f"{'':8}{'kit load':>14}{closed.total.rate:9.0f}/s {per_core:8.0f} a core: {ratio:.2f} of it", flush=True)
+def by_kit(url: str, seconds: float, rate: float, arrivals: str | None, prepared: load.Prepared) -> dict[str, float]:
+    """Return what ``kit load`` did; times are from when a request was sent, as the others have them."""
+    found = load.run(plan(url, rate, seconds, arrivals=arrivals), prepared=prepared)
+    sent, lag = found.total.service, found.total.lag
+    return {
+        "rate": found.total.rate, "per_core": found.total.rate / max(1e-6, found.generators.busy),
+        "missed": found.generators.schedule_error, "p50": sent.p50_ms or 0.0, "p99": sent.p99_ms or 0.0,
+        "lag50": lag.p50_ms or 0.0, "lag99": lag.p99_ms or 0.0, "busy": found.generators.busy,
+        "due50": found.total.response.p50_ms or 0.0, "due99": found.total.response.p99_ms or 0.0,
+    }  # fmt: skip
+
+
+Rounds = dict[str, list[float]]
+
+
+def in_turn(sides: dict[str, Callable[[], dict[str, float]]], rounds: int) -> dict[str, Rounds]:
+    """Measure all sides, round by round; return the rounds' values of each, by name."""
+    found: dict[str, Rounds] = {name: {} for name in sides}
+    for _ in range(rounds):
+        for name, measured in sides.items():
+            for what, value in measured().items():
+                found[name].setdefault(what, []).append(value)
+    return found
+
+
+def told(values: Sequence[float], form: str = ".0f") -> str:
+    """Return the median and the range."""
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+
+def judged(what: str, text: str, held: bool) -> bool:
+    """Print a goal."""
+    print(f"  goal: {what}: {text}: {'held' if held else 'NOT HELD'}", flush=True)
+    return held
+
+
+def capacity(name: str, side: int, options: Any, prepared: load.Prepared) -> bool:
+    """Print what all can send of one size, and whether the goals are reached."""
+    with null_server(side, max(os.sched_getaffinity(0))) as url:
+        sides: dict[str, Callable[[], dict[str, float]]] = {
+            "async_infer": lambda: by_triton(url, side, options.seconds),
+            "kit load": lambda: by_kit(url, options.seconds, _AT_ONCE, None, prepared),
+        }
+        if options.analyzer:
+            sides[beside.PROGRAM] = lambda: by_perf_analyzer(url, options.seconds)
+        found = in_turn(sides, options.rounds)
+        through = _SHARE * statistics.median(found["kit load"]["rate"])
+        opened = in_turn({"": lambda: by_kit(url, options.seconds, through, "constant", prepared)}, options.rounds)[""]
+    for each, values in found.items():
+        print(
+            f"{name:8}{each:>14} {told(values['per_core'])} requests a second and core; {told(values['rate'])} a second"
+        )
     print(
-        f"{'':8}{'open loop':>14}{opened.total.rate:9.0f}/s due {through:.0f}: {missed:.2%} of the schedule missed, "
-        f"sent {lag.p50_ms:.2f} ms after due (p99 {lag.p99_ms:.2f}), {opened.generators.busy:.0%} of a core", flush=True
-    )  # fmt: skip
-    return ratio >= 0.5 and missed < _MISSED
+        f"{name:8}{'open loop':>14} {told(opened['rate'])} a second, due {through:.0f}; "
+        f"sent {told(opened['lag50'], '.2f')} ms after due, "
+        f"p99 {told(opened['lag99'], '.2f')}; {told(opened['busy'], '.0%')} of a core"
+    )
+    peer = beside.PROGRAM if options.analyzer else "async_infer"
+    ratios = [a / b for a, b in zip(found["kit load"]["per_core"], found[peer]["per_core"], strict=True)]
+    enough = judged(f"{_OF_PEER} of {peer}'s a core", told(ratios, ".2f"), statistics.median(ratios) >= _OF_PEER)
+    kept = statistics.median(opened["missed"]) < _MISSED
+    return judged(f"{_MISSED:.0%} of the schedule missed", told(opened["missed"], ".2%"), kept) and enough
+
+
+def latencies(options: Any, prepared: load.Prepared) -> bool:
+    """Print the latencies that all see at one rate, and whether they are the same."""
+    side, seconds = _SIDES["1 kB"], _LONGER * options.seconds
+    with null_server(side, max(os.sched_getaffinity(0)), _DELAY_MS) as url:
+        sides: dict[str, Callable[[], dict[str, float]]] = {
+            "async_infer": lambda: by_triton(url, side, seconds, _RATE),
+            "kit load": lambda: by_kit(url, seconds, _RATE, "constant", prepared),
+        }
+        if options.analyzer:
+            sides[beside.PROGRAM] = lambda: by_perf_analyzer(url, seconds, _RATE)
+        found = in_turn(sides, options.rounds)
+    print(f"{_RATE:.0f} a second, each answered after {_DELAY_MS:g} ms; ms from when a request was sent")
+    for each, values in found.items():
+        print(f"{'':8}{each:>14} p50 {told(values['p50'], '.2f')}, p99 {told(values['p99'], '.2f')}")
+    ours = found["kit load"]
+    print(f"{'':8}{'from due':>14} p50 {told(ours['due50'], '.2f')}, p99 {told(ours['due99'], '.2f')}")
+    peer, near = beside.PROGRAM if options.analyzer else "async_infer", []
+    for what in ("p50", "p99"):
+        ratios = [a / b for a, b in zip(ours[what], found[peer][what], strict=True)]
+        near.append(
+            judged(
+                f"{what} within {_NEAR:.0%} of {peer}'s",
+                told(ratios, ".2f"),
+                abs(statistics.median(ratios) - 1) <= _NEAR,
+            )
+        )
+    return all(near)
 
 
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=5.0, help="what is measured of each")
-    parser.add_argument("--quick", action="store_true", help="2 seconds of each")
-    for name, kind in (("--peer", str), ("--side", int)):
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="what is measured of each, three times as long for p99"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="how often")
+    parser.add_argument("--perf-analyzer", type=Path, metavar="FILE", help="the program; else that of the PATH, if any")
+    for name, kind in (("--peer", str), ("--side", int), ("--rate", float)):
         parser.add_argument(name, type=kind, help=argparse.SUPPRESS)
     options: Any = parser.parse_args()
     if options.peer:
-        asynchronous(options.peer, options.side, options.seconds)
+        asynchronous(options.peer, options.side, options.seconds, options.rate)
         return
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("this needs two cores: one for the generator, one for the server")
-    print(f"{_AT_ONCE} requests at once, load {os.getloadavg()[0]:.1f}")
-    reached = [measure(name, side, 2.0 if options.quick else options.seconds) for name, side in _SIDES.items()]
-    print("goals reached" if all(reached) else "goals missed")
+    if options.perf_analyzer is not None:
+        os.environ["PATH"] = os.pathsep.join([str(options.perf_analyzer.resolve().parent), os.environ["PATH"]])
+    options.analyzer = shutil.which(beside.PROGRAM) is not None
+    print(f"{options.rounds} rounds, medians (and range); {_AT_ONCE} requests at once, load {os.getloadavg()[0]:.1f}")
+    if not options.analyzer:
+        print(f"{beside.PROGRAM} is not there: compared with async_infer; see --help")
+    with load.Prepared() as prepared:
+        reached = [capacity(name, side, options, prepared) for name, side in _SIDES.items()]
+        reached.append(latencies(options, prepared))
+    print(f"load {os.getloadavg()[0]:.1f} at the end")
+    print("goals held" if all(reached) else "NOT all goals held")
 
 
 if __name__ == "__main__":

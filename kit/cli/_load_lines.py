@@ -68,6 +68,7 @@ def lines(outcome: Outcome, verdict: Verdict, compared: Compared | None, *, quie
         if outcome.total.late or outcome.total.refused:
             yield f"  {outcome.total.late} sent late, {outcome.total.refused} refused because too many were under way"
         if compared is not None:
+            yield _row("from sent", outcome.total, outcome.total.service)
             yield from compared.lines()
         yield from (f"note: {note}" for note in verdict.notes)
     if not quiet or verdict.reasons:
@@ -98,8 +99,8 @@ def _head(name: str) -> str:
     return f"{name:14}{'requests/s':>10} " + " ".join(f"{word:>8}" for word in words)
 
 
-def _row(name: str, figures: Figures) -> str:
-    times = figures.response
+def _row(name: str, figures: Figures, times: Times | None = None) -> str:
+    times = times or figures.response
     shown = (times.p50_ms, times.p90_ms, times.p95_ms, times.p99_ms, times.p999_ms, times.max_ms)
     return (
         f"{printable(name):14}{figures.rate:10.1f} {figures.fail_ratio:8.2%} "

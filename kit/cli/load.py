@@ -90,9 +90,15 @@ def _conclude(
     outcome: Any, verdict: Any, *, report: Path | None, peer: bool, as_json: bool, quiet: bool, stop: threading.Event
 ) -> int:  # fmt: skip
     from kit import load
+    from kit.errors import LoadError
     from kit.load import beside, document, writing
 
-    compared = beside.perf_analyzer(outcome.plan) if peer and not stop.is_set() else None
+    compared, problem = None, None
+    if peer and not stop.is_set():
+        try:
+            compared = beside.perf_analyzer(outcome.plan)
+        except LoadError as error:
+            problem = error  # what was measured is told first
     found = document.of(outcome, verdict, compared)
     if as_json:
         _options.print_json(found)
@@ -106,4 +112,6 @@ def _conclude(
     if outcome.end is load.End.INTERRUPTED:
         sys.stderr.write("kit: interrupted; the figures are those of the time before\n")
         return _INTERRUPTED
+    if problem is not None:
+        raise problem
     return load.EXIT_CODES[verdict.state]

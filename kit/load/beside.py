@@ -1,11 +1,13 @@
 """The same load by NVIDIA's perf_analyzer, where that program runs: both numbers beside each other.
 
-Its binary needs glibc 2.38 (PyPI's ``perf-analyzer``, or the Triton SDK container).
+Its binary needs glibc 2.38 (PyPI's ``perf-analyzer``, or the Triton SDK container). It measures three windows, which
+are as long as the plan together.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 import shutil
 import subprocess
 import tempfile
@@ -18,7 +20,11 @@ from kit.load import arrivals, protocols
 from kit.load.values import Plan
 
 PROGRAM = "perf_analyzer"
-_TIMEOUT_S = 600.0
+_PATIENCE_S = 120.0
+"""More than its windows take: it prepares, and waits for answers."""
+_WINDOWS = 3
+_ANY_PERCENT = "1000"
+"""perf_analyzer goes on until windows agree, and tells nothing where they never do; whether they do is told anyway."""
 _COLUMNS = {"rate": "Inferences/Second", "p50": "p50 latency", "p90": "p90 latency", "p95": "p95 latency",
             "p99": "p99 latency"}  # fmt: skip
 
@@ -50,7 +56,8 @@ def perf_analyzer(plan: Plan) -> Compared:
         file = Path(folder) / "out.csv"
         command = (program, *arguments(plan), "-f", str(file))
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+            limit_s = 10 * plan.profile.seconds + _PATIENCE_S
+            done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise LoadError(f"{PROGRAM} does not run here: {error}") from error
         if not file.exists():
@@ -77,7 +84,8 @@ def arguments(plan: Plan) -> tuple[str, ...]:
         raise LoadError(f"{PROGRAM} sends to one model at one rate; give one --model, and --rate R or --users N")
     share, load = plan.models[0], plan.profile.phases[0].first
     words = ["-m", share.name, "-u", plan.url, *protocols.get(plan.protocol).options, "--async",
-             "-b", str(share.batch), "--percentile", "99"]  # fmt: skip
+             "-b", str(share.batch), "--percentile", "99",
+             "-p", str(math.ceil(plan.profile.seconds / _WINDOWS * 1e3)), "-s", _ANY_PERCENT]  # fmt: skip
     if plan.arrivals is None:
         words += ["--concurrency-range", f"{load:g}"]
     else:

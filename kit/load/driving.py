@@ -83,12 +83,13 @@ class Driver:
     def open_loop(self, recorder: Recorder, *, part: int, parts: int) -> None:
         """Send every request of this process' part when it is due, until the profile ends, and wait for the answers."""
         begin_s = recorder.start_s - self.plan.warmup_s
+        hopeless_s = recorder.start_s + self.plan.profile.seconds + self.plan.timeout_s
         with Alarm() as alarm:
             for due_s, phase in schedule(self.plan, part, parts):
                 at_s = begin_s + due_s
                 while not self.stopping and at_s - time.monotonic() > _HEARD_S:
                     alarm.wait_until(time.monotonic() + _HEARD_S)
-                if self.stopping:
+                if self.stopping or time.monotonic() > hopeless_s:  # of a rate that no process can send, much is left
                     break
                 alarm.wait_until(at_s)  # where it has passed, those that were made begin
                 self._arrive(recorder, phase, at_s)

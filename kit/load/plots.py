@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from kit.load.document import Bar, Document
 
-WIDTH, HEIGHT = 720, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 12, 40
+WIDTH, HEIGHT = 720, 276
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 28, 40
 _DECADE = (1.0, 2.0, 5.0)
 _BARS_IN_A_DECADE = 20
 

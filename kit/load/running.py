@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 _LOST_S = 3.0
 """A server to which nobody got through for so long is gone."""
+_SILENT_S = 20.0
+"""Generators tell something twice a second; one that tells nothing for so long hangs."""
 _ANSWER_S = 0.25
 _LAST_WORDS_S = 8.0
 
@@ -124,9 +127,11 @@ def _listen(
     generator: Generator, collected: Collected, hosts: Hosts, knee: Limits | None, stop: threading.Event, tell: Tell
 ) -> End:  # fmt: skip
     """Take messages until the end, and return what it was."""
+    heard_s = time.monotonic()
     while True:
         message, gone = _next(generator)
         if message is not None:
+            heard_s = time.monotonic()
             _take(collected, message, hosts)
         if gone:
             return End.PLANNED if collected.all_ended else End.GENERATOR_LOST
@@ -137,6 +142,8 @@ def _listen(
             return End.PLANNED
         if stop.is_set():
             return _stopped(generator, collected, End.INTERRUPTED)
+        if collected.newest and hosts.web_port is None and time.monotonic() > heard_s + _SILENT_S:
+            return _stopped(generator, collected, End.GENERATOR_LOST)
         if collected.lost_s > _LOST_S:
             return _stopped(generator, collected, End.SERVER_LOST)
         if knee is not None and _gave_way(collected, knee):

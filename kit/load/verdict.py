@@ -97,12 +97,12 @@ def _of_knee(outcome: Outcome, limits: Limits, knee: PhaseFigures | None) -> tup
 def _not_measurable(outcome: Outcome, *, steps: bool) -> Iterator[str]:
     if outcome.end in (End.SERVER_LOST, End.GENERATOR_LOST):
         yield f"{outcome.end.value} after {outcome.seconds:.0f} s"
-    if not outcome.total.due:
+    made = outcome.generators
+    if not outcome.total.due and not made.schedule_error:
         yield "no request was due in the time that was measured; make --duration or --rate larger"
         return
     if not outcome.total.answered:
         yield "not one request was answered"
-    made = outcome.generators
     if made.busy > SATURATED_CORES:
         yield (
             f"the generator was the bottleneck: a process of it used {made.busy:.0%} of a core; "
@@ -121,7 +121,7 @@ def _notes(outcome: Outcome, knee: PhaseFigures | None, *, steps: bool) -> Itera
     if steps and outcome.end is End.PLANNED and knee is not None and knee.number == len(outcome.phases) - 1:
         yield "the last step holds too: the knee is above it"
     if outcome.end is End.KNEE:
-        yield "the steps above were left out: this one was too much already"
+        yield "the first step that gave way ended it: what comes above was cut short, or left out"
     found = outcome.stability
     if found is not None and not found.stable:
         yield (

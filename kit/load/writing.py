@@ -12,6 +12,8 @@ from kit.load import page
 from kit.load.document import Document
 from kit.load.figures import Figures
 
+_REMEDY = "choose another --report"
+
 
 def write(found: Document, folder: Path) -> Path:
     """Write ``load.json``, ``load.csv`` and ``load.html`` into a folder, each whole or not at all; return the page.
@@ -21,7 +23,7 @@ def write(found: Document, folder: Path) -> Path:
     import msgspec
 
     text = msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"
-    with disk.translated(folder):
+    with disk.translated(folder, _REMEDY):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in (("load.json", text), ("load.csv", table(found)), ("load.html", page.render(found))):
             partial = folder / f".{name}.partial"

@@ -28,6 +28,7 @@ def test_a_load_in_the_words_of_perf_analyzer() -> None:
     assert "-m digits -u x:8001 -i grpc --async -b 2" in words
     assert "--request-rate-range 40 --request-distribution poisson" in words
     assert "--concurrency-range 4" in " ".join(beside.arguments(plan(arrivals=None, profile=held([4.0], 1.0))))
+    assert "-p 3334 -s 1000" in words, "three windows, as long as the plan together, whether they agree or not"
     assert "--shape images:3,8,8" in " ".join(beside.arguments(plan(shapes={"images": (3, 8, 8)})))
 
 

@@ -84,6 +84,12 @@ def test_more_than_may_be_under_way_are_refused() -> None:
     assert total.refused == 16
 
 
+def test_a_rate_that_nobody_can_send_ends_all_the_same() -> None:
+    total, _, start_s = driven(lambda _: 0.0, profile=held([1e9], 0.2), in_flight=1, timeout_s=0.3)
+    assert time.monotonic() < start_s + 5
+    assert 0 < total.due < 1e8
+
+
 def test_failures_are_counted_by_their_words() -> None:
     def fail(number: int) -> float:
         if number % 2:

@@ -17,6 +17,7 @@ from fake_server import FakeServer, running
 from kit import load
 from kit.errors import LoadError
 from kit.load import prepared as prepared_module
+from kit.load import running as running_module
 from kit.load import serverside
 from kit.load.generating import Hosts
 
@@ -86,6 +87,23 @@ def test_a_process_that_was_killed_is_told_of_and_started_anew(fake: FakeServer,
     assert load.run(plan(fake, seconds=60.0), prepared=prepared, tell=tell).end is load.End.GENERATOR_LOST
     assert load.run(plan(fake), prepared=prepared).total.answered == 10
     assert prepared._process.pid != lost.pid
+
+
+def test_a_generator_that_hangs_is_ended(
+    fake: FakeServer, prepared: load.Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_module, "_SILENT_S", 1.5)
+    monkeypatch.setattr(running_module, "_LAST_WORDS_S", 0.5)
+    sent = len(fake.requests)
+
+    def tell(_: load.Collected) -> None:
+        assert prepared._process is not None
+        if len(fake.requests) > sent + 30:
+            for child in children(prepared._process.pid):
+                os.kill(int(child), signal.SIGSTOP)
+
+    assert load.run(plan(fake, seconds=60.0), prepared=prepared, tell=tell).end is load.End.GENERATOR_LOST
+    assert load.run(plan(fake), prepared=prepared).total.answered == 10
 
 
 def test_a_process_that_does_not_start_says_why(fake: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
