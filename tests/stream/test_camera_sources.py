@@ -217,7 +217,7 @@ class TestHttp:
             thread.start()
             yield server.server_port
             server.shutdown()
-            thread.join(5)
+            thread.join(60)
 
     @pytest.mark.parametrize("place", ["", "admin:p%40ss%3A%2Fword@"])
     def test_motion_jpeg_with_and_without_a_password(self, port: int, place: str) -> None:
