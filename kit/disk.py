@@ -42,6 +42,16 @@ def translated(place: Path, remedy: str = OUTPUT_REMEDY, verb: str = "written") 
         raise NotWritableError(f"{where} cannot be {verb}: {error.strerror}; {remedy}") from error
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all: beside its place, then in it. Raises ``OSError``."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a folder's lock, for the few milliseconds of a change; a kill releases it. Raises ``OSError``."""

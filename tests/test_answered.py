@@ -24,14 +24,14 @@ def test_who_waits_gets_what_is_told(side: ThreadPoolExecutor) -> None:
     answered.tell(ANSWERS)
     answered.tell({})  # a later comparison, of another size of picture
     answered.close()
-    assert waiting.result(10) is ANSWERS
+    assert waiting.result(60) is ANSWERS
 
 
 def test_a_comparison_that_had_nothing_to_run_tells_nothing(side: ThreadPoolExecutor) -> None:
     answered = Answered("digest")
     waiting = side.submit(answered.wait)
     answered.close()
-    assert waiting.result(10) == {}
+    assert waiting.result(60) == {}
 
 
 def test_a_comparison_that_failed_ends_the_waiting(side: ThreadPoolExecutor) -> None:
@@ -39,5 +39,5 @@ def test_a_comparison_that_failed_ends_the_waiting(side: ThreadPoolExecutor) -> 
     waiting = side.submit(answered.wait)
     answered.give_up()
     with pytest.raises(CancelledError):
-        waiting.result(10)
+        waiting.result(60)
     answered.tell(ANSWERS)

@@ -184,7 +184,9 @@ def half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     more.mkdir()
     (more / "half.py").write_text(HALF)
     monkeypatch.setattr(kit.precision, "__path__", [*kit.precision.__path__, str(more)])
+    axis.names.cache_clear()
     yield
+    axis.names.cache_clear()
     sys.modules.pop("kit.precision.half", None)
 
 

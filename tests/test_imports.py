@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -144,6 +145,13 @@ def test_every_module_has_its_place_in_the_layers() -> None:
     for module in FILES:
         if module != "kit":
             layer(module)
+
+
+def test_contributing_says_what_each_module_is_for() -> None:
+    text = (KIT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("| in `kit/` | for |")[2]
+    named = [name for row in text.split("\n\n")[0].splitlines() for name in re.findall("`([a-z_]+)/?`", row)]
+    there = {module.split(".")[1] for module in FILES if "." in module} - {"__main__"}
+    assert sorted(named) == sorted(there)
 
 
 @pytest.mark.parametrize("module", sorted(set(FILES) - {"kit"}))

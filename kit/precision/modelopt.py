@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import environments
 from kit.cache import Cache
-from kit.environments import ScriptError, Worker
-from kit.errors import QuantizationError, UnsupportedModelError
-from kit.precision import _calibrated, _observing, _recipes, _remainder, _structure, _writing
+from kit.environments import Worker
+from kit.errors import UnsupportedModelError
+from kit.precision import _calibrated, _elsewhere, _observing, _recipes, _remainder
 from kit.precision._calibrated import Work
 from kit.precision.interface import Ask, Lowered
 
@@ -51,38 +50,13 @@ class Int8ModelOpt:
         if _recipes.halves_the_rest(work.recipe, ask.target):
             seen = _observing.observe(ask.model, work.network, work.seen, Cache()).read()
             made = {n: _remainder.halved(proto, work.network, work.end, seen) for n, proto in made.items()}
-        trials = _calibrated.tried(work, made)
-        best = _calibrated.nearest(trials)
-        return Lowered(
-            model=_writing.finish(made[best.name], ask.model, folder),
-            method=f"ModelOpt, {_calibrated.told(trials, best)}",
-            groups=work.plan.groups,
-            kept=_calibrated.kept(work),
-        )
+        return _elsewhere.nearest("ModelOpt", work, made, folder)
 
 
 def _quantised(work: Work, method: str, worker: Worker, folder: Path) -> onnx.ModelProto:
     """Return what ModelOpt makes of the graph with one of its methods. Raises ``QuantizationError``."""
-    import onnx
-
-    folder.mkdir()
-    source, made = folder / "before.onnx", folder / "after.onnx"
-    onnx.save(work.network.proto, str(source))
-    undone = {n for g in work.plan.groups if g.name in work.ask.reverted for n in g.nodes}
-    staying = sorted({*work.end.nodes, *undone, *_structure.before_layers(work.network)})
-    given = {
-        "onnx": str(source),
-        "made": str(made),
-        "method": method,
-        "excluded": [f"^{re.escape(name)}$" for name in staying],
-    }
-    try:
-        worker.call("quantise", given, streams={"feeds": lambda: work.seen.feeds(work.ask.model.signature)})
-    except ScriptError as error:
-        raise QuantizationError(f"ModelOpt does not take this graph: {error}; use --precision int8") from error
-    proto = onnx.load(str(made))
-    shutil.rmtree(folder)  # what the stage leaves is kept in the cache
-    return proto
+    words = {"method": method, "excluded": [f"^{re.escape(name)}$" for name in _elsewhere.staying(work)]}
+    return _elsewhere.quantised("ModelOpt", work, worker, words, work.seen, folder)
 
 
 MEMBER = Int8ModelOpt()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import environments
-from kit.environments import ScriptError, Worker
-from kit.errors import QuantizationError, UnsupportedModelError
-from kit.precision import _calibrated, _structure, _writing
+from kit.environments import Worker
+from kit.errors import UnsupportedModelError
+from kit.precision import _calibrated, _elsewhere
 from kit.precision._calibrated import Work
 from kit.precision._observing import Part
 from kit.precision.interface import Ask, Lowered, Pictures
@@ -51,39 +50,14 @@ class Int8Nncf:
         work = _calibrated.prepared(ask)
         with Worker(environments.ensure(_ENVIRONMENT, lambda _: None), _SCRIPT) as worker:
             made = {preset: _quantised(work, preset, worker, folder / preset) for preset in _PRESETS}
-        trials = _calibrated.tried(work, made)
-        best = _calibrated.nearest(trials)
-        return Lowered(
-            model=_writing.finish(made[best.name], ask.model, folder),
-            method=f"NNCF, {_calibrated.told(trials, best)}",
-            groups=work.plan.groups,
-            kept=_calibrated.kept(work),
-        )
+        return _elsewhere.nearest("NNCF", work, made, folder)
 
 
 def _quantised(work: Work, preset: str, worker: Worker, folder: Path) -> onnx.ModelProto:
     """Return what NNCF makes of the graph with one of its presets. Raises ``QuantizationError``."""
-    import onnx
-
-    folder.mkdir()
-    source, made = folder / "before.onnx", folder / "after.onnx"
-    onnx.save(work.network.proto, str(source))
-    undone = {n for g in work.plan.groups if g.name in work.ask.reverted for n in g.nodes}
     pictures = _some(work.seen)
-    given = {
-        "onnx": str(source),
-        "made": str(made),
-        "preset": preset,
-        "pictures": len(pictures),
-        "excluded": sorted({*work.end.nodes, *undone, *_structure.before_layers(work.network)}),
-    }
-    try:
-        worker.call("quantise", given, streams={"feeds": lambda: pictures.feeds(work.ask.model.signature)})
-    except ScriptError as error:
-        raise QuantizationError(f"NNCF does not take this graph: {error}; use --precision int8") from error
-    proto = onnx.load(str(made))
-    shutil.rmtree(folder)  # what the stage leaves is kept in the cache
-    return proto
+    words = {"preset": preset, "pictures": len(pictures), "excluded": _elsewhere.staying(work)}
+    return _elsewhere.quantised("NNCF", work, worker, words, pictures, folder)
 
 
 def _some(pictures: Pictures) -> Pictures:

@@ -26,12 +26,7 @@ def write(found: Document, folder: Path) -> Path:
     with disk.translated(folder, _REMEDY):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in (("tune.json", text), ("tune.csv", table(found)), ("tune.html", page.render(found))):
-            partial = folder / f".{name}.partial"
-            try:
-                partial.write_text(content, encoding="utf-8")
-                partial.replace(folder / name)
-            finally:
-                partial.unlink(missing_ok=True)
+            disk.write_text(folder / name, content)
     return folder / "tune.html"
 
 

@@ -42,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace
         yield SimpleNamespace(url=running.grpc_url)
 
 
-def program(name: str, *arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+def program(name: str, *arguments: str, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "clients" / name), *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False)
 
@@ -93,7 +93,7 @@ class TestAsking:
     def test_each_picture_has_its_answer_in_their_order(self, server: SimpleNamespace) -> None:
         rng = np.random.default_rng(3)
         pictures = [rng.integers(0, 256, (10 + 7 * n, 30, 3), np.uint8) for n in range(19)]
-        with Asker(server.url, "kinds") as asker:
+        with Asker(server.url, "kinds", timeout_s=60) as asker:
             together = asker.ask(pictures)
             alone = [asker.ask([picture])[0] for picture in pictures]
         assert len(together) == 19
@@ -104,12 +104,12 @@ class TestAsking:
         assert len({answer.top(1)[0][1] for answer in alone if isinstance(answer, Classification)}) > 5
 
     def test_names_come_from_the_server(self, server: SimpleNamespace) -> None:
-        with Asker(server.url, "digits") as asker:
+        with Asker(server.url, "digits", timeout_s=60) as asker:
             assert asker.labels == tuple("0123456789")
 
     def test_no_such_model_and_no_server(self, server: SimpleNamespace) -> None:
         picture = np.zeros((8, 8, 3), np.uint8)
-        with Asker(server.url, "kind") as asker, pytest.raises(UnknownModelError):
+        with Asker(server.url, "kind", timeout_s=60) as asker, pytest.raises(UnknownModelError):
             asker.ask([picture])
         with Asker("127.0.0.1:9", "kinds", timeout_s=0.5) as asker:
             begun = time.monotonic()

@@ -75,7 +75,7 @@ def test_readme_runs(user_folder: Path) -> None:
         elif arguments[0] == "camera":
             camera(arguments, user_folder)
         else:
-            done = subprocess.run([KIT, *arguments], cwd=user_folder, capture_output=True, text=True, timeout=300)
+            done = subprocess.run([KIT, *arguments], cwd=user_folder, capture_output=True, text=True, timeout=1800)
             assert done.returncode == 0, f"kit {shlex.join(arguments)}: {done.stderr}"
     written = {path.relative_to(user_folder).as_posix() for path in user_folder.glob("out/models/**/*")}
     for name in tree(ROOT / "README.md"):
@@ -90,7 +90,7 @@ def serve(arguments: list[str], folder: Path) -> None:
             assert server.stdout is not None
             assert server.stdout.readline().startswith("ready: digits (version 1); gRPC 127.0.0.1:")
             server.send_signal(signal.SIGTERM)
-            assert server.wait(30) == 0
+            assert server.wait(120) == 0
         finally:
             server.kill()
 

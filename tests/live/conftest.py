@@ -165,7 +165,7 @@ def both(embedded_server_runs: None, repository: Path) -> Iterator[Both]:
         def answers(model: str, tensor: str, frames: Any) -> tuple[dict[str, Any], dict[str, Any]]:
             given = grpc.InferInput(tensor, frames.shape, "UINT8")
             given.set_data_from_numpy(frames)
-            answer = client.infer(model, [given], client_timeout=30)
+            answer = client.infer(model, [given], client_timeout=120)
             got = {output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs}
             return compare.runner(repository / model / "1" / "model.onnx")({tensor: frames}), got
 

@@ -123,7 +123,7 @@ class TestShapes:
         np.testing.assert_array_equal(bench.infer(name, x=zeros, bias=zeros + 5)["y"], [5, 5, 5, 5])
 
 
-_BATCHING = "dynamic_batching { max_queue_delay_microseconds: 100000 }"
+_BATCHING = "dynamic_batching { max_queue_delay_microseconds: 400000 }"
 
 
 def _at_once(bench: Bench, name: str, requests: list[dict[str, Any]]) -> list[Any]:

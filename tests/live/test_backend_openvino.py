@@ -54,7 +54,7 @@ def test_the_batch_is_the_largest_one_or_padded(openvino_bench: Bench) -> None:
 
 
 def test_padded_requests_run_as_one_batch(openvino_bench: Bench) -> None:
-    more = f"{parameter('ENABLE_BATCH_PADDING', 'YES')} dynamic_batching {{ max_queue_delay_microseconds: 100000 }}"
+    more = f"{parameter('ENABLE_BATCH_PADDING', 'YES')} dynamic_batching {{ max_queue_delay_microseconds: 400000 }}"
     name = openvino_bench.loaded(doubled(), ov_config(batch=8, more=more))
     answers: dict[int, Any] = {}
 

@@ -14,8 +14,11 @@ import onnx
 import pytest
 
 import kit.cli
-from kit import manifest, render
+from kit import manifest, pipeline
+from kit.planning import Plan
 from kit.server import embedded, environment
+from kit.targets.values import Target
+from kit.types import Artifact, Graphs
 
 pytestmark = pytest.mark.live
 
@@ -138,17 +141,17 @@ class TestWithAServer:
         target: str, old: str, new: str, code: int, words: str,
     ) -> None:  # fmt: skip
         """As if the renderer had a bug."""
-        right = render.render_config
+        right = pipeline._config
 
-        def wrong(**given: Any) -> str:
-            text = right(**given)
-            if given["target"].name != target:
+        def wrong(plan: Plan, graphs: Graphs, to: Target, artifact: Artifact, *, labelled: bool) -> str:
+            text = right(plan, graphs, to, artifact, labelled=labelled)
+            if to.name != target:
                 return text
             assert old in text
             return text.replace(old, new)
 
         models.save(models.scale(), Path("m.onnx"))
-        monkeypatch.setattr(render, "render_config", wrong)
+        monkeypatch.setattr(pipeline, "_config", wrong)
         options = ("--quiet", "--threads", "0", "--target", "x86-cpu", "--target", "arm64-cpu")
         assert kit.cli.run(["generate", "m.onnx", *options]) == code
         err = capfd.readouterr().err

@@ -80,12 +80,12 @@ def test_a_failure_means_what_grpc_says_of_it(code: str, words: str) -> None:
 
 def test_an_answer_that_takes_too_long_is_given_up_and_the_next_one_comes() -> None:
     let = threading.Event()
-    with running(FakeServer(behave=lambda found: let.wait(10) if found.id == "0" else None)) as fake:
+    with running(FakeServer(behave=lambda found: let.wait(60) if found.id == "0" else None)) as fake:
         direct = Direct(address=fake.url)
         begun_s = time.monotonic()
         (late,) = answers(direct, [request(0)], timeout_s=0.3)
         assert late is not None
-        assert (late.trouble, 0.3 <= time.monotonic() - begun_s < 5) == (Trouble.DEADLINE, True)
+        assert (late.trouble, 0.3 <= time.monotonic() - begun_s < 30) == (Trouble.DEADLINE, True)
         assert answers(direct, [request(1)]) == [None]
         let.set()
         direct.close()
@@ -93,7 +93,7 @@ def test_an_answer_that_takes_too_long_is_given_up_and_the_next_one_comes() -> N
 
 def test_a_server_that_goes_and_comes_back() -> None:
     let = threading.Event()
-    with running(FakeServer(behave=lambda found: let.wait(5) if found.id == "7" else None)) as fake:
+    with running(FakeServer(behave=lambda found: let.wait(60) if found.id == "7" else None)) as fake:
         direct = Direct(address=fake.url)
         assert answers(direct, [request(0)]) == [None]
         direct.submit(request(7), 5.0, (lost := []).append)

@@ -45,7 +45,7 @@ def command(*words: str) -> tuple[str, ...]:
 
 
 def load(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*words), capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    return subprocess.run(command(*words), capture_output=True, text=True, timeout=600, check=False, cwd=ROOT)
 
 
 def document(done: subprocess.CompletedProcess[str]) -> Any:
@@ -65,7 +65,8 @@ def test_two_processes_share_an_open_loop_and_both_sides_count_the_same(server: 
     assert [round(phase["figures"]["target_rate"]) for phase in found["phases"]] == [10, 20]
     assert total["response"]["p50_ms"] >= total["service"]["p50_ms"] * 0.99
     served = found["models"][0]["served"]
-    assert 60 <= served["requests"] <= 60 + 20  # the warm-up's are in the second before
+    # The warm-up's are in the second before; Triton counts a request after its answer, so that the last may be missing.
+    assert 60 - 2 <= served["requests"] <= 60 + 20
     assert served["infer_ms"] < total["service"]["mean_ms"]
     assert sum(bar["count"] for bar in found["histogram"]) == 60
     assert json.loads((tmp_path / "load.json").read_text()) == found
@@ -100,7 +101,7 @@ def test_a_server_that_dies_in_mid_run_leaves_a_report(server: EmbeddedServer, t
     until_it_sends(server_of=dying)
     time.sleep(1.5)
     dying.kill()
-    found = json.loads(running.communicate(timeout=60)[0])
+    found = json.loads(running.communicate(timeout=300)[0])
     assert running.returncode == 3
     assert found["verdict"] == "not measurable"
     assert found["reasons"][0].startswith("the server stopped answering after")
@@ -116,7 +117,7 @@ def test_ctrl_c_tells_what_was_measured(server: EmbeddedServer) -> None:
     until_it_sends(server_of=server)
     time.sleep(1.5)
     running.send_signal(signal.SIGINT)
-    said, errors = running.communicate(timeout=60)
+    said, errors = running.communicate(timeout=300)
     assert running.returncode == 130
     assert "note: interrupted after" in said
     assert re.search(r"^digits +[0-9.]+", said, re.MULTILINE)
@@ -124,13 +125,17 @@ def test_ctrl_c_tells_what_was_measured(server: EmbeddedServer) -> None:
 
 
 def test_the_locustfile_to_copy_runs(server: EmbeddedServer) -> None:
-    words = ("-f", "clients/locustfile.py", "--headless", "-u", "2", "-r", "2", "-t", "5s", "-H", server.grpc_url)
-    done = subprocess.run(
-        [sys.executable, "-m", "locust", *words, "--json", "--loglevel", "ERROR"],
-        capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    (row,) = json.loads(done.stdout)
+    words = ("-f", "clients/locustfile.py", "--headless", "-u", "2", "-r", "2", "-H", server.grpc_url)
+    rows: list[dict[str, Any]] = []
+    for seconds in (2, 10, 60):  # until it has sent anything, on a busy machine too
+        done = subprocess.run(
+            [sys.executable, "-m", "locust", *words, "-t", f"{seconds}s", "--json", "--loglevel", "ERROR"],
+            capture_output=True, text=True, timeout=300, check=False, cwd=ROOT,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        if rows := json.loads(done.stdout):
+            break
+    (row,) = rows
     assert (row["method"], row["name"], row["num_failures"]) == ("grpc", "digits", 0)
     assert row["num_requests"] > 0
 

@@ -117,11 +117,13 @@ def test_a_server_without_statistics_is_asked_for_them_once_a_second(fake: FakeS
     watch = serverside.watch(plan(fake))
     counted = watch.connection.counted
     watch.connection.counted = lambda *given: (asked.append(time.monotonic()), counted(*given))[1]  # type: ignore[method-assign]
+    begun = time.monotonic()
     watch.start()
-    time.sleep(1.5)
+    while len(asked) < 3 and time.monotonic() < begun + 60:
+        time.sleep(0.05)
     watch.stop()
     assert not watch.seen, "this server has none"
-    assert 2 <= len(asked) <= 4
+    assert 3 <= len(asked) <= time.monotonic() - begun + 3
 
 
 def test_a_load_whose_asker_was_killed_ends_too(fake: FakeServer) -> None:
@@ -132,7 +134,7 @@ def test_a_load_whose_asker_was_killed_ends_too(fake: FakeServer) -> None:
     )
     asker = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
     sent = len(fake.requests)
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 120
     while len(fake.requests) < sent + 8 and time.monotonic() < deadline:
         time.sleep(0.05)
     (nursery,) = children(asker.pid)

@@ -108,7 +108,7 @@ def running(fake: FakeServer, tls: tuple[bytes, bytes] | None = None) -> Iterato
         try:
             yield fake
         finally:
-            server.stop(0).wait(5)
+            server.stop(0).wait(60)
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float = 20) -> bool:

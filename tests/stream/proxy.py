@@ -40,14 +40,14 @@ class Proxy:
 
     def __enter__(self) -> Proxy:
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     def black_hole(self) -> None:
@@ -66,7 +66,7 @@ class Proxy:
         """Do something in the thread of the loop; it is done when this returns."""
         done = threading.Event()
         self._loop.call_soon_threadsafe(lambda: (act(), done.set()))
-        assert done.wait(20)
+        assert done.wait(60)
 
     def _cut(self) -> None:
         for writer in list(self._writers):

@@ -201,7 +201,7 @@ class TestTheCommand:
     def test_lines_and_a_video(self, server: SimpleNamespace, tmp_path: Path) -> None:
         command = [KIT, "camera", f"{VIDEO}#pace=none", "--model", "digits", "--url", server.url, "--json",
                    "--score", "0.5", "--record", str(tmp_path / "out.mp4")]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+        done = subprocess.run(command, capture_output=True, timeout=600, check=True)
         *results, end = (msgspec.json.decode(line, type=lines.Line) for line in done.stdout.splitlines())
         assert [line.frame for line in results] == list(range(FRAMES))
         assert isinstance(end, lines.EndLine)
@@ -223,7 +223,7 @@ class TestTheCommand:
             process.stdout.readline()
             process.send_signal(number)
             begun = time.monotonic()
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=300)
             took_s = time.monotonic() - begun
         assert process.returncode == 0, err
         end = json.loads(out.splitlines()[-1])
@@ -237,7 +237,7 @@ class TestTheCommand:
             f'"{KIT}" camera "test://30fps?size=320x240" --model digits --url {server.url} --json --quiet | head -1'
         )
         done = subprocess.run(
-            ["/bin/bash", "-c", f"{script}; exit ${{PIPESTATUS[0]}}"], capture_output=True, timeout=30, check=False
+            ["/bin/bash", "-c", f"{script}; exit ${{PIPESTATUS[0]}}"], capture_output=True, timeout=600, check=False
         )
         assert done.returncode == cli.UNREAD, done.stderr
         assert done.stderr == b""
@@ -277,7 +277,7 @@ class TestTheCommand:
         command = [KIT, "camera", f"{VIDEO}#pace=none", "--model", "digits", "--url", server.url]
         for flag, values in flags.items():
             command += [flag, *values]
-        done = subprocess.run(command, capture_output=True, timeout=60, check=True, text=True)
+        done = subprocess.run(command, capture_output=True, timeout=600, check=True, text=True)
         assert "all cameras at http://127.0.0.1:" in done.stderr
         assert "metrics at http://127.0.0.1:" in done.stderr
         assert len(list((tmp_path / "pictures").iterdir())) == FRAMES

@@ -217,7 +217,7 @@ class TestHttp:
             thread.start()
             yield server.server_port
             server.shutdown()
-            thread.join(5)
+            thread.join(60)
 
     @pytest.mark.parametrize("place", ["", "admin:p%40ss%3A%2Fword@"])
     def test_motion_jpeg_with_and_without_a_password(self, port: int, place: str) -> None:
@@ -309,7 +309,7 @@ def gstreamer_environment() -> dict[str, str] | None:
     """Return what makes the system's python3-gi importable here, if it was built for this Python and has GStreamer."""
     variables = {**os.environ, "PYTHONPATH": f"{Path(__file__).parents[2]}:/usr/lib/python3/dist-packages"}
     program = "import gi; gi.require_version('GstApp', '1.0'); from gi.repository import GstApp"
-    done = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True, timeout=600)
     return variables if done.returncode == 0 else None
 
 
@@ -318,7 +318,7 @@ class TestGStreamer:
         if (variables := gstreamer_environment()) is None:
             pytest.skip("no GStreamer for this Python: apt install python3-gi gir1.2-gst-plugins-base-1.0")
         done = subprocess.run(
-            [sys.executable, "-c", GSTREAMER], env=variables, capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", GSTREAMER], env=variables, capture_output=True, text=True, timeout=600
         )
         assert done.stdout.splitlines() == [
             "(50, 102, 3) [255, 0, 0] True", "5", "CameraUriError", "CameraLostError",

@@ -20,7 +20,7 @@ def rows() -> list[list[str]]:
 def test_its_program_runs() -> None:
     found = re.search(r"```python\n(.*?)```", TEXT, re.DOTALL)
     assert found is not None
-    done = subprocess.run([sys.executable, "-c", found[1]], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", found[1]], capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stderr) == (0, "")
     totals = done.stdout.splitlines()[-2:]
     form = r"(front|back): \d+ captured = \d+ emitted \+ \d+ dropped( \(.*\))? \+ 0 pending"

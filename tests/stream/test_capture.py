@@ -324,7 +324,7 @@ def test_silence_counts_only_while_the_watch_was_awake() -> None:
     assert [e.kind for e in capture.tick(later, may_connect=True, may_replace=False)] == [Kind.CONNECTED]
     assert [e.kind for e in capture.tick(later, may_connect=True)] == [Kind.REPLACED]
     for thread in capture.stop():
-        thread.join(5)
+        thread.join(60)
 
 
 def test_two_cameras_of_one_name_are_refused() -> None:

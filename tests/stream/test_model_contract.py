@@ -174,7 +174,7 @@ def test_a_server_with_a_certificate_is_asked_by_tls(tmp_path: Path) -> None:
         "    print(Channel(url=f'grpcs://localhost:{fake.port}').server(5).name)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, key, certificate], capture_output=True, text=True, timeout=30,
+        [sys.executable, "-c", program, key, certificate], capture_output=True, text=True, timeout=600,
         cwd=Path(__file__).parent, env={**os.environ, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(certificate)},
     )  # fmt: skip
     assert done.stdout == "fake\n", done.stderr

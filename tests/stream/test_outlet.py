@@ -73,12 +73,12 @@ def test_a_quick_sink_gets_everything_in_order_and_is_closed_once() -> None:
 
 def test_a_sink_that_hangs_holds_up_nobody_and_gets_the_newest() -> None:
     release = threading.Event()
-    sink = Recorded(act=lambda _: release.wait(10) and None)
+    sink = Recorded(act=lambda _: release.wait(60) and None)
     outlet = Told().outlet(sink)
     begun = time.monotonic()
     for number in range(1000):
         outlet.offer(emissions.emission(number))
-    assert time.monotonic() - begun < 8  # it hangs for 10 s
+    assert time.monotonic() - begun < 30  # it hangs for 60 s
     release.set()
     finish(outlet, 1000)
     assert sink.taken[-ROOM:] == list(range(1000 - ROOM, 1000))
@@ -91,7 +91,7 @@ def test_one_that_wants_the_newest_gets_the_newest_of_each_camera() -> None:
     def slow(emission: Emission) -> None:
         cameras.append((emission.result.frame.camera, emission.result.frame.number))
         began.set()
-        release.wait(10)
+        release.wait(60)
 
     outlet = Told().outlet(Recorded(act=slow), whole=False)
     outlet.offer(emissions.emission(0, camera="a"))
@@ -115,7 +115,7 @@ def test_a_source_that_waits_waits_for_a_slow_sink() -> None:
 
 def test_it_waits_only_once_for_one_that_hangs() -> None:
     release = threading.Event()
-    outlet = Told().outlet(Recorded(act=lambda _: release.wait(10) and None))
+    outlet = Told().outlet(Recorded(act=lambda _: release.wait(60) and None))
     begun = time.monotonic()
     for number in range(ROOM + 50):
         outlet.offer(emissions.emission(number), wait_s=0.2)
@@ -174,6 +174,6 @@ def test_notes_come_although_results_fail() -> None:
 def test_a_sink_that_hangs_at_the_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     sink = Recorded()
     release = threading.Event()
-    monkeypatch.setattr(sink, "close", lambda _: release.wait(10))
+    monkeypatch.setattr(sink, "close", lambda _: release.wait(60))
     assert not Told().outlet(sink).close(emissions.snapshot(), 0.1)
     release.set()

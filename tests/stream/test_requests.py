@@ -55,7 +55,7 @@ def test_a_result_says_whose_it_is_and_when() -> None:
 
 def test_the_newest_frame_wins_and_the_caps_hold() -> None:
     outcome, gate = Outcome(), threading.Event()
-    with running(FakeServer(behave=lambda _: gate.wait(5))) as fake:
+    with running(FakeServer(behave=lambda _: gate.wait(60))) as fake:
         with outcome.dispatcher(fake.url, per_camera=1, overall=2, freshness_s=10) as dispatcher:
             assert dispatcher.wait_until_ready(20)
             dispatcher.submit(frame("a", 0))
@@ -98,7 +98,7 @@ def test_cameras_share_fairly_whatever_their_speed() -> None:
 def test_one_budget_is_the_deadline_and_tritons_own_timeout() -> None:
     outcome, gate = Outcome(), threading.Event()
     with (
-        running(FakeServer(behave=lambda _: gate.wait(20))) as fake,
+        running(FakeServer(behave=lambda _: gate.wait(60))) as fake,
         outcome.dispatcher(fake.url, freshness_s=1, drain_s=0) as dispatcher,
     ):
         assert dispatcher.wait_until_ready(20)
@@ -285,7 +285,7 @@ class TestTheEnd:
 
     def test_but_not_for_long(self) -> None:
         outcome, gate = Outcome(), threading.Event()
-        with running(FakeServer(behave=lambda _: gate.wait(20))) as fake:
+        with running(FakeServer(behave=lambda _: gate.wait(60))) as fake:
             dispatcher = outcome.dispatcher(fake.url, per_camera=1, freshness_s=30, drain_s=0.1)
             dispatcher.start()
             assert dispatcher.wait_until_ready(20)

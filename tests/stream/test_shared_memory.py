@@ -121,7 +121,7 @@ def test_a_full_folder_is_noticed_before_a_write_ends_the_process(tmp_path: Path
     program = FULL.format(tests=str(Path(__file__).parent))
     done = subprocess.run(
         [*mounted, str(tmp_path), sys.executable, "-c", program, str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT, capture_output=True, text=True, timeout=600, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "(No space left on device)" in done.stdout

@@ -40,7 +40,7 @@ def page() -> Iterator[Any]:
 
 @contextmanager
 def get(port: int, path: str, host: str | None = None) -> Iterator[http.client.HTTPResponse]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", path, headers={"Host": host} if host else {})
     with connection.getresponse() as answer:
         yield answer
