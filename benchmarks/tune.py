@@ -92,12 +92,12 @@ class Bench:
             self._meter = Meter(job=self.job, subject=self.subject, place=place)
         return self._meter
 
-    def measured(self, candidate: Candidate, stage: Stage, expected: float) -> Measurement:
+    def measured(self, candidate: Candidate, stage: Stage, expected: float, repeat: int = 0) -> Measurement:
         """Return a measurement, from an earlier run where it is there."""
         found = self.kept.measurement(stage, candidate)
         if found is None:
             effort = ladder.QUICK if stage is Stage.SEARCH else ladder.CLOSE
-            found = self.meter().measure(candidate, stage, expected, effort)
+            found = self.meter().measure(candidate, stage, expected, effort, repeat=repeat)
             self.kept.keep(Line(measurement=found))
         return found
 
@@ -209,7 +209,7 @@ def judged(
     for number in range(rounds):
         for candidate in contenders[:: 1 if number % 2 == 0 else -1]:
             expected = capacities[candidate] or [found[candidate].capacity] if candidate in found else [typical]
-            made = bench.measured(candidate, Stage.CONFIRM, statistics.median(expected) or typical)
+            made = bench.measured(candidate, Stage.CONFIRM, statistics.median(expected) or typical, number)
             capacities[candidate].append(made.capacity)
             bench.say(f"round {number + 1} of {rounds}: {candidate.title}: {_said(made)}")
     return capacities

@@ -71,7 +71,8 @@ class Recorded:
         self._before(stage, candidate)
         made = self.journal.measurement(stage, candidate)
         if made is None:
-            made = self._opened().measure(candidate, stage, expected, effort)
+            repeat = sum(m.candidate == candidate and m.stage is stage for m in self._made)
+            made = self._opened().measure(candidate, stage, expected, effort, repeat=repeat)
             self._heed()  # one that was broken off is none
             self.journal.keep(Line(measurement=made))
         self.measured += 1
