@@ -29,6 +29,7 @@ _WARMUP_S = 0.7
 _ENOUGH_RATE = 900.0
 """Requests a second that one generating process makes with half of its core."""
 _LEAST_LATE_MS = 10.0
+_STAGES = tuple(Stage)
 _BROKEN = (ModelLoadError, ServerDiedError)
 
 
@@ -36,7 +37,7 @@ _BROKEN = (ModelLoadError, ServerDiedError)
 class Meter:
     """Measures candidates of a job in a place. ``stop`` ends a measurement early: what it has is no measurement then.
 
-    ``seed`` is the one that arrivals are made from: each measurement has its own.
+    ``seed`` is the one that arrivals are made from; see ``measure``.
     """
 
     job: Job
@@ -63,15 +64,19 @@ class Meter:
             answer_ms=found[sizes[0]][1],
         )
 
-    def measure(self, candidate: Candidate, stage: Stage, expected: float, effort: Effort) -> Measurement:
+    def measure(
+        self, candidate: Candidate, stage: Stage, expected: float, effort: Effort, *, repeat: int = 0
+    ) -> Measurement:
         """Return how much load a candidate holds: ``expected`` requests a second, or more, or less.
 
         Steps rise around what is expected; where the first is too much already, or the last is not, others follow.
+        Arrivals are drawn alike for all candidates, and anew for each ``repeat`` of a stage: bursts that come by chance
+        then hit all that are compared (common random numbers; Law, "Simulation Modeling and Analysis", 11.2).
         """
         begin_s, before = time.monotonic(), processes.clock()
         try:
             self._load(candidate)
-            steps, memory = self._steps(expected, effort)
+            steps, memory = self._steps(expected, effort, _STAGES.index(stage) + len(_STAGES) * repeat)
         except (*_BROKEN, NotReadyError, UnknownModelError) as error:
             return self._failed(candidate, stage, str(error), begin_s)
         except LoadError as error:
@@ -101,12 +106,13 @@ class Meter:
         what = "other programs kept" if own else "other programs kept, where the load is made,"
         return f"{what} {others:.1f} of {machine.cores()} cores busy"
 
-    def _steps(self, expected: float, effort: Effort) -> tuple[tuple[Step, ...], int | None]:
+    def _steps(self, expected: float, effort: Effort, draw: int) -> tuple[tuple[Step, ...], int | None]:
         steps: tuple[Step, ...] = ()
         rates: tuple[float, ...] = ladder.rates(expected, effort, self.job.need)
         memory, generators = None, self._generators(rates[-1])
-        for _ in range(effort.attempts):
-            outcome = self._run(rates, effort, generators)
+        for attempt in range(effort.attempts):
+            seed = self.seed + draw * effort.attempts + attempt
+            outcome = self._run(rates, effort, generators, seed)
             memory = self.place.memory_bytes()
             self._check(outcome)
             if outcome.generators.busy > SATURATED_CORES:
@@ -131,15 +137,14 @@ class Meter:
         if outcome.end is load.End.GENERATOR_LOST:
             raise LoadError("the load generator ended")
 
-    def _run(self, rates: tuple[float, ...], effort: Effort, generators: int) -> load.Outcome:
-        self.seed += 1
+    def _run(self, rates: tuple[float, ...], effort: Effort, generators: int, seed: int) -> load.Outcome:
         need, job = self.job.need, self.job
         plan = load.Plan(
             url=self.place.url,
             models=(load.ModelShare(name=job.model),),
             profile=load.Profile(phases=tuple(effort.phase(rate) for rate in rates)),
             arrivals="cameras" if need.cameras else "poisson",
-            scene=load.Scene(seed=self.seed, cameras=max(1, need.cameras)),
+            scene=load.Scene(seed=seed, cameras=max(1, need.cameras)),
             images=None if job.images is None else str(job.images.resolve()),
             warmup_s=_WARMUP_S,
             timeout_s=max(1.0, 10 * need.p99_ms / 1e3),

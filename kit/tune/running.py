@@ -75,7 +75,8 @@ class Recorded:
         made = self.journal.measurement(stage, candidate)
         self._known += made is not None
         if made is None:
-            made = self._opened().measure(candidate, stage, expected, effort)
+            repeat = sum(m.candidate == candidate and m.stage is stage for m in self._made)
+            made = self._opened().measure(candidate, stage, expected, effort, repeat=repeat)
             self._heed()  # one that was broken off is none
             self.journal.keep(Line(measurement=made))
         self.measured += 1
