@@ -24,6 +24,9 @@ from kit.types import Model
 
 T = TypeVar("T")
 
+_NEARLY_ALL = 0.9
+"""Of what the answers lost: units that give back as much together are enough to begin with."""
+
 _MORE = 4
 """Groups that are tried at least when it is known what to revert: another one may cost less time."""
 
@@ -192,7 +195,7 @@ class _Search:
     def _gains(self, units: Sequence[tuple[str, Unit]], hints: Hints, current: frozenset[str]) -> dict[Unit, float]:
         """Return what reverting units gives back, each by the time that it costs.
 
-        Where those that were tried explain together all that was lost, as many again are tried, and no more.
+        Where those that were tried explain together nearly all that was lost, as many again are tried, and no more.
         """
         here = self._distance(current)
         gains: dict[Unit, float] = {}
@@ -205,7 +208,7 @@ class _Search:
                 continue
             shares[unit] = (here - self._distance(current | unit)) / here if here > 0 else 0.0
             gains[unit] = self._gain(current, unit, shares[unit], hints.costs)
-            if last == len(units) and _explained(shares) >= 1:
+            if last == len(units) and _explained(shares) >= _NEARLY_ALL:
                 last = max(2 * len(shares), len(shares) + _MORE)
         return gains
 
