@@ -135,7 +135,7 @@ def spread(found: Document) -> Drawing | None:
             Line(kind="range", name="", path=path([(x(row.low), place), (x(row.high), place)]))
             for place, row in zip(places, rows, strict=True)
         ),
-        marks=(), height=height, bottom=height - 40, left=_LEFT,
+        marks=(), height=height, top=12, bottom=height - 40, left=_LEFT,
     )  # fmt: skip
     dots = (
         Dot(
