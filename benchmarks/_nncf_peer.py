@@ -1,9 +1,9 @@
 """NNCF's own way to INT8 with a budget, on the same model and pictures; run by ``precision.py`` in NNCF's environment.
 
-    python _nncf_peer.py TWIN.onnx CALIBRATION_FOLDER TEST_FOLDER OUT.xml
+    python _nncf_peer.py TWIN.xml CALIBRATION_FOLDER TEST_FOLDER OUT.xml
 
-TWIN is the served digits detector with its score threshold at 0.001. Needs nncf, openvino, onnx, pycocotools, pillow,
-rich, onnxruntime and opencv-python-headless. Prints a line of JSON: seconds, and what NNCF reverted.
+TWIN is the kit's IR of the served digits detector with its score threshold at 0.001. Needs nncf, openvino, onnx,
+pycocotools, pillow, rich, onnxruntime and opencv-python-headless. Prints a line of JSON: how many seconds it took.
 """
 
 from __future__ import annotations

@@ -9,9 +9,11 @@ interval. mAP50-95 is measured by ``kit.accuracy`` on what the runtime itself co
 
 ``plain`` is ONNX Runtime's ``quantize_static`` with its defaults (every operator, a scale for each tensor);
 ``per channel`` the same with its documentation's advice for CPUs (QUInt8 activations, QInt8 weights for each channel).
-``nncf`` is ``quantize_with_accuracy_control`` (OpenVINO only), where ``--nncf`` names a Python that has NNCF: see
-``_nncf_peer.py``. OpenVINO runs in a process of its own, which costs each of its rows the same fraction of a
-millisecond.
+``nncf`` is ``--precision nncf`` (OpenVINO only; its environment is made if it is not there). ``nncf control`` is
+``quantize_with_accuracy_control`` on the IR, where ``--nncf`` names a Python that has NNCF: see ``_nncf_peer.py``. It
+starts from the kit's own IR, in which ties are settled: a model without that is faster by what it leaves to chance. Its
+threshold is that of evaluation, and so is that of the FP32 beside it. OpenVINO runs in a process of its own, which
+costs each of its rows the same fraction of a millisecond.
 """
 
 from __future__ import annotations
@@ -162,7 +164,7 @@ class Bench:
         self.subject, self.runtime, self.folder, self.seconds = subject, runtime, folder, seconds
         self.target = targets.load("x86-cpu")
         self.rows: list[Row] = []
-        self.base = self._file(subject.model, "base")
+        self.base = self.file(subject.model, "base")
 
     def add(self, name: str, make: Callable[[Path], tuple[Model, str]]) -> None:
         """Make a model, time it beside FP32 and measure it."""
@@ -171,12 +173,14 @@ class Bench:
         start = time.perf_counter()
         model, note = make(folder)
         seconds = time.perf_counter() - start
-        self.add_file(name, self._file(model, name), note, seconds, self._metric(model, name))
+        self.add_file(name, self.file(model, name), note, seconds, self._metric(model, name))
 
-    def add_file(self, name: str, path: Path, note: str, seconds: float, metric: float | None) -> None:
-        """Add a row for a file that is there."""
+    def add_file(
+        self, name: str, path: Path, note: str, seconds: float, metric: float | None, base: Path | None = None
+    ) -> None:
+        """Add a row for a file that is there, timed beside ``base`` or the model's FP32."""
         size = path.stat().st_size + (path.with_suffix(".bin").stat().st_size if path.suffix == ".xml" else 0)
-        timed = None if name == "fp32" else self._timed(path)
+        timed = None if name == "fp32" else self._timed(base or self.base, path)
         self.rows.append(Row(runtime=self.runtime, name=name, note=note, size=size, seconds=seconds, metric=metric,
                              timed=timed))  # fmt: skip
 
@@ -197,17 +201,18 @@ class Bench:
         if self.subject.validation is None:
             return None
         twin = self.twin(model, name)
-        return self.metric_of(self._file(twin, f"{name}-twin"), model.signature)
+        return self.metric_of(self.file(twin, f"{name}-twin"), model.signature)
 
-    def _file(self, model: Model, name: str) -> Path:
+    def file(self, model: Model, name: str) -> Path:
+        """Return what the runtime loads of a model."""
         folder = self.folder / f"{self.subject.name}-{self.runtime}-{name.replace(' ', '-')}-built"
         folder.mkdir(parents=True)
         return runtimes.choose(self.target, self.runtime).build(model, self.target, folder).path
 
-    def _timed(self, path: Path) -> latency.Beside:
+    def _timed(self, base: Path, path: Path) -> latency.Beside:
         feed = next(iter(self.subject.calibration.feeds(self.subject.model.signature)))
         with ExitStack() as stack:
-            first, second = (stack.enter_context(runners.open(str(p), threads=1)) for p in (self.base, path))
+            first, second = (stack.enter_context(runners.open(str(p), threads=1)) for p in (base, path))
             return latency.beside(lambda: first.run(feed), lambda: second.run(feed), batch=1, seconds=self.seconds)
 
 
@@ -223,15 +228,17 @@ def measured(subject: Subject, runtime: str, folder: Path, seconds: float, nncf:
         bench.add("int8 vnni", lambda made: made_by(subject, "int8", known, runtime, made))
         bench.add("plain", lambda made: (plain(subject, made, advised=False), "defaults"))
         bench.add("per channel", lambda made: (plain(subject, made, advised=True), "as advised"))
-    elif nncf is not None and subject.validation is not None:
+        return bench.rows
+    bench.add("nncf", lambda made: made_by(subject, "nncf", bench.target, runtime, made))
+    if nncf is not None and subject.validation is not None:
         _peer(bench, nncf, folder)
     return bench.rows
 
 
 def _peer(bench: Bench, python: str, folder: Path) -> None:
     """Add what NNCF makes with the same budget."""
-    twin, out = bench.twin(bench.subject.model, "nncf"), folder / "nncf.xml"
-    command = [python, str(HERE / "_nncf_peer.py"), str(twin.path), str(DIGITS / "calibration"), str(DIGITS / "test"),
+    twin, out = bench.file(bench.twin(bench.subject.model, "nncf control"), "nncf control"), folder / "nncf.xml"
+    command = [python, str(HERE / "_nncf_peer.py"), str(twin), str(DIGITS / "calibration"), str(DIGITS / "test"),
                str(out)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=3600)
     if done.returncode:
@@ -239,7 +246,7 @@ def _peer(bench: Bench, python: str, folder: Path) -> None:
         return
     seconds = float(json.loads(done.stdout.splitlines()[-1])["seconds"])
     metric = bench.metric_of(out, bench.subject.model.signature)
-    bench.add_file("nncf", out, "accuracy control", seconds, metric)
+    bench.add_file("nncf control", out, "accuracy control", seconds, metric, twin)
 
 
 def table_of(subject: str, rows: list[Row]) -> Table:

@@ -84,7 +84,8 @@ def told(trials: tuple[Trial, ...], best: Trial) -> str:
     """Return which was chosen and by how much, for the user."""
     others = sorted((trial for trial in trials if trial is not best), key=lambda trial: trial.distance)
     rest = ", ".join(f"{trial.name} {trial.distance:.4f}" for trial in others)
-    return f"{best.name}: answers differ by {best.distance:.4f} on pictures held out ({rest})" if rest else best.name
+    said = f"{best.name}: answers differ by {best.distance:.4f} on pictures held out"
+    return f"{said} ({rest})" if rest else said
 
 
 def kept(work: Work) -> tuple[Kept, ...]:

@@ -25,7 +25,7 @@ class _Feeds:
 def quantise(ask: Ask) -> tuple[dict[str, Any], dict[str, Any]]:
     """Write ``made`` from ``onnx`` with Q/DQ by ``preset``, but for the nodes of the names ``excluded``.
 
-    ``pictures`` says how many there are to go through.
+    ``pictures`` says how many there are to go through, ``transformer`` whether most of the network is attention.
     """
     import nncf
     import onnx
@@ -36,6 +36,7 @@ def quantise(ask: Ask) -> tuple[dict[str, Any], dict[str, Any]]:
             nncf.Dataset(_Feeds(ask)),
             preset=nncf.QuantizationPreset(ask.data["preset"]),
             target_device=nncf.TargetDevice.CPU,
+            model_type=nncf.ModelType.TRANSFORMER if ask.data["transformer"] else None,
             subset_size=ask.data["pictures"],
             ignored_scope=nncf.IgnoredScope(names=ask.data["excluded"], validate=False),
         )

@@ -15,6 +15,10 @@ from kit import environments, precision, runners
 from kit.errors import QuantizationError, UnsupportedModelError
 
 PICTURES = Values(nets.pictures())
+ENVIRONMENT = pytest.mark.skipif(
+    not environments.is_made("nncf") and os.environ.get("KIT_TEST_ENVIRONMENTS") != "1",
+    reason="the environment nncf is not made; KIT_TEST_ENVIRONMENTS=1 makes it: 370 MB",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -40,11 +44,7 @@ def test_auto_does_not_try_it() -> None:
     assert [level.name for level in precision.ladder("nncf")] == ["nncf"]
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
-    not environments.is_made("nncf") and os.environ.get("KIT_TEST_ENVIRONMENTS") != "1",
-    reason="the environment nncf is not made; KIT_TEST_ENVIRONMENTS=1 makes it: 370 MB",
-)
+@ENVIRONMENT
 @pytest.mark.parametrize("reverted", [frozenset(), frozenset({"block.first"})], ids=["all", "one reverted"])
 def test_heads_and_reverted_groups_stay_in_float(tmp_path: Path, reverted: frozenset[str]) -> None:
     model = saved(nets.residual(), tmp_path / "model")
@@ -53,7 +53,7 @@ def test_heads_and_reverted_groups_stay_in_float(tmp_path: Path, reverted: froze
     made.mkdir()
     lowered = precision.get("nncf").apply(given, made)
     assert lowered.model.signature == model.signature
-    assert lowered.method.startswith("NNCF, ")
+    assert lowered.method.startswith("NNCF, performance: answers differ by 0.0")
     assert sorted(path.name for path in made.iterdir()) == ["model.onnx"]
     proto = onnx.load(str(lowered.model.path))
     makers = {name: node.op_type for node in proto.graph.node for name in node.output}
@@ -65,3 +65,14 @@ def test_heads_and_reverted_groups_stay_in_float(tmp_path: Path, reverted: froze
         with runners.open(str(one.path)) as running:
             answers.append(running.run(feeds)["y"])
     assert np.abs(answers[0] - answers[1]).max() < 0.1 * np.abs(answers[0]).max()
+
+
+@ENVIRONMENT
+def test_a_transformer_is_one_for_nncf_too(tmp_path: Path) -> None:
+    model = saved(nets.transformer(batch="batch"), tmp_path / "model")
+    made = tmp_path / "made"
+    made.mkdir()
+    lowered = precision.get("nncf").apply(ask(model, calibration=PICTURES, backend="openvino"), made)
+    products = [node for node in onnx.load(str(lowered.model.path)).graph.node if node.op_type in ("MatMul", "Gemm")]
+    makers = {n: node.op_type for node in onnx.load(str(lowered.model.path)).graph.node for n in node.output}
+    assert sum(makers.get(node.input[1]) == "DequantizeLinear" for node in products) >= 8
