@@ -74,7 +74,10 @@ class Prepared:
         self._process: subprocess.Popen[bytes] | None = None
         self._said = tempfile.TemporaryFile(mode="a+b")  # noqa: SIM115 (it is closed at the end of the block)
         self._reader: threading.Thread | None = None
+        self._lock = threading.Lock()
         self._current: Generator | None = None
+        self._gone: int | None = None
+        """How the process has ended, once all that it told was read; it may be sooner than a load is started."""
 
     def __enter__(self) -> Prepared:
         generating.require()
@@ -106,7 +109,11 @@ class Prepared:
         assert self._process is not None
         assert self._process.stdin is not None
         self._said.truncate(0)
-        generator = self._current = Generator(said=self._said)
+        generator = Generator(said=self._said)
+        with self._lock:
+            self._current, gone = generator, self._gone
+        if gone is not None:
+            _over(generator, gone)
         variables = {agreed.PLAN: msgspec.json.encode(plan).decode()}
         line = msgspec.json.encode(Start(words=generating.command(hosts), variables=variables))
         with contextlib.suppress(BrokenPipeError):  # it has just ended, which the reader tells
@@ -124,6 +131,7 @@ class Prepared:
             )  # fmt: skip
         finally:
             os.close(writing)
+        self._gone = None
         given = (os.fdopen(reading, "rb"), self._process)
         self._reader = threading.Thread(target=self._read, args=given, daemon=True)
         self._reader.start()
@@ -158,8 +166,11 @@ class Prepared:
                 else:
                     with contextlib.suppress(msgspec.DecodeError):  # the last one of a process that was killed
                         generator.messages.put(decoder.decode(line))
-        if self._current is not None:
-            _over(self._current, process.wait())
+        code = process.wait()
+        with self._lock:
+            generator, self._gone = self._current, code
+        if generator is not None:
+            _over(generator, code)
 
 
 def _over(generator: Generator, code: int) -> None:

@@ -12,6 +12,7 @@ import onnx
 import pictures
 import pytest
 from onnx import numpy_helper
+from verdicts import Drop, Verdict
 
 from kit import fallback, precision
 from kit.blame.sensitivity import Probe
@@ -72,22 +73,6 @@ class Maker:
             folder.mkdir()
             self.made[reverted] = precision.get("int8").apply(asked, folder)
         return self.made[reverted]
-
-
-@dataclass(frozen=True)
-class Drop:
-    point: float
-
-    @property
-    def low(self) -> float:
-        return self.point
-
-
-@dataclass(frozen=True)
-class Verdict:
-    drop: Drop
-    held: bool
-    reasons: tuple[str, ...] = ()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from verdicts import Drop, Verdict
 
 from kit import fallback
 from kit.cache import Cache
@@ -21,24 +22,6 @@ from kit.stages import Stages
 from kit.types import Model, Signature
 
 BUDGET = 0.01
-
-
-@dataclass(frozen=True)
-class Drop:
-    point: float
-
-    @property
-    def low(self) -> float:
-        return self.point
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What ``kit.accuracy.Verdict`` says, for policy: what is measured is a formula here."""
-
-    drop: Drop
-    held: bool
-    reasons: tuple[str, ...] = ()
 
 
 @dataclass

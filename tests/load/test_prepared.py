@@ -112,6 +112,22 @@ def test_a_process_that_does_not_start_says_why(fake: FakeServer, monkeypatch: p
         load.run(plan(fake))
 
 
+def test_one_that_ended_before_it_was_asked_for_anything_is_told_too(
+    fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = load.Prepared._begin
+
+    def slowly(self: load.Prepared) -> None:
+        begin(self)
+        assert self._reader is not None
+        self._reader.join(60)
+
+    monkeypatch.setattr(prepared_module.sys, "executable", "/bin/false")
+    monkeypatch.setattr(load.Prepared, "_begin", slowly)
+    with pytest.raises(LoadError, match="ended with exit code 1 before it sent anything"):
+        load.run(plan(fake))
+
+
 def test_a_server_without_statistics_is_asked_for_them_once_a_second(fake: FakeServer) -> None:
     asked: list[float] = []
     watch = serverside.watch(plan(fake))

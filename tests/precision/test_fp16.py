@@ -26,11 +26,6 @@ HALF = onnx.TensorProto.FLOAT16
 PICTURES = Values(nets.pictures())
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KIT_CACHE_DIR", str(tmp_path / "cache"))
-
-
 def apply(given: Ask, folder: Path) -> tuple[Lowered, onnx.ModelProto]:
     folder.mkdir(parents=True, exist_ok=True)
     lowered = FP16.apply(given, folder)

@@ -17,12 +17,6 @@ from kit.errors import UnsupportedModelError
 PICTURES = Values(nets.pictures())
 
 
-@pytest.fixture(autouse=True)
-def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep stages in a cache of the test's own; environments stay where they are."""
-    monkeypatch.setattr("kit.cache.cache_root", lambda: tmp_path / "cache")
-
-
 def test_it_is_for_tensorrt(tmp_path: Path) -> None:
     given = ask(saved(nets.residual(), tmp_path / "model"), calibration=PICTURES)
     with pytest.raises(UnsupportedModelError, match=r"ModelOpt quantises for TensorRT, .* use --precision int8"):

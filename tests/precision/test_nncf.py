@@ -21,12 +21,6 @@ ENVIRONMENT = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(autouse=True)
-def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep stages in a cache of the test's own; environments stay where they are."""
-    monkeypatch.setattr("kit.cache.cache_root", lambda: tmp_path / "cache")
-
-
 def test_it_is_for_openvino(tmp_path: Path) -> None:
     given = ask(saved(nets.residual(), tmp_path / "model"), calibration=PICTURES)
     with pytest.raises(UnsupportedModelError, match=r"NNCF quantises for OpenVINO, .* add --runtime openvino"):
