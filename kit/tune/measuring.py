@@ -81,6 +81,8 @@ class Meter:
             return self._failed(candidate, stage, str(error), begin_s)
         except LoadError as error:
             return self._failed(candidate, stage, f"no load could be made: {error}", begin_s)
+        if not any(step.held for step in steps):
+            self.place.recover()  # of an instance that died of it, nothing else may tell
         return Measurement(
             candidate=candidate, stage=stage, steps=steps, capacity=ladder.capacity(steps, self.job.need),
             memory_bytes=memory, seconds=time.monotonic() - begin_s, noisy=self._noise(before),
@@ -165,7 +167,7 @@ class Meter:
         return max(1, machine.cores() // (2 if self.place.shared else 1))
 
     def _alone(self, candidate: Candidate, size: int) -> tuple[float, float]:
-        """Return the median times in ms of a batch in the server and of an answer, with every instance at work."""
+        """Return the times in ms of a batch in the server and of an answer, with every instance at work."""
         plan = load.Plan(
             url=self.place.url, models=(load.ModelShare(name=self.job.model, batch=size),),
             profile=load.held([1.0], 1.0), timeout_s=60.0,
@@ -183,7 +185,9 @@ class Meter:
         executions = max(1, after.executions - before.executions)
         inside = (after.infer_ns - before.infer_ns) + (after.input_ns - before.input_ns)
         inside += after.output_ns - before.output_ns
-        return inside / 1e6 / executions, statistics.median(answers)
+        return inside / 1e6 / executions, min(answers, default=0.0) if len(answers) < 4 else statistics.quantiles(
+            answers, n=4
+        )[0]
 
 
 def _sent(driver: driving.Driver, clients: int) -> list[float]:

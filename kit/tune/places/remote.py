@@ -66,7 +66,8 @@ class RemoteServer:
         """Put back what was found, and make sure of it. Raises ``TuneError`` with what to do where that fails."""
         model = self.control.subject.model
         try:
-            self.recover()
+            if not self.control.lives():  # for its return was waited before
+                raise ServerDiedError("no server answers there")
             self.control.unload()
             if self.found is None:
                 return
