@@ -26,7 +26,7 @@ class Service:
     """What a candidate takes when as many clients as it has instances send one batch after another.
 
     ``batch_ms`` is how long the server computes a batch, by its size; ``answer_ms`` how long a client waits for the
-    answer to the smallest, all told.
+    answer to the smallest, all told: the lower quartile, for a busy machine makes others longer.
     """
 
     candidate: Candidate

@@ -66,22 +66,26 @@ class RemoteServer:
         """Put back what was found, and make sure of it. Raises ``TuneError`` with what to do where that fails."""
         model = self.control.subject.model
         try:
-            if not self.control.lives():  # for its return was waited before
-                raise ServerDiedError("no server answers there")
-            self.control.unload()
-            if self.found is None:
-                return
-            self.control.replace(self.found)
-            # Parsed: protobuf's maps come in any order.
-            if json.loads(_configuration(self.control)) == json.loads(self.found):
-                return
-            reason = "it says another one now"
+            reason = self._restored()
         except (ServerDiedError, ModelLoadError, CallFailedError) as error:
             reason = str(error)
-        raise TuneError(
-            f"the configuration of {model} at {self.url} could not be put back: {reason}; its files are untouched: "
-            f"unload {model} and load it again"
-        )
+        if reason:
+            raise TuneError(
+                f"the configuration of {model} at {self.url} could not be put back: {reason}; its files are untouched: "
+                f"unload {model} and load it again"
+            )
+
+    def _restored(self) -> str:
+        """Put back what was found; return why that is not so now, or nothing."""
+        if not self.control.lives():  # for its return was waited before
+            return "no server answers there"
+        self.control.unload()
+        if self.found is None:
+            return ""
+        self.control.replace(self.found)
+        # Parsed: protobuf's maps come in any order.
+        same = json.loads(_configuration(self.control)) == json.loads(self.found)
+        return "" if same else "it says another one now"
 
 
 class Remote:
