@@ -18,9 +18,10 @@ from kit.server import embedded
 from kit.server.embedded import EmbeddedServer
 from kit.server.interface import ServerOptions
 from kit.stream.channel import Channel
-from kit.tune import ladder, places, subject
+from kit.tune import ladder, places, searching, subject
 from kit.tune.ladder import Effort
 from kit.tune.measuring import Meter
+from kit.tune.searching import Budget
 from kit.tune.values import Candidate, Job, Limits, Need, Stage, Told
 
 pytestmark = pytest.mark.live
@@ -111,6 +112,7 @@ def test_ctrl_c_puts_a_remote_server_back_and_the_next_run_goes_on(
     server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ladder, "CLOSE", SHORT)
+    monkeypatch.setattr(searching, "budget", lambda _: Budget(search=0, finalists=2, rounds=1))
     limits = Limits(
         instances=(TWO.instances,), max_batch_sizes=(TWO.max_batch_size,), queue_delays_us=(100,), threads=(1,)
     )
