@@ -88,13 +88,17 @@ def group(candidate: Candidate) -> Group:
     return candidate.variant, candidate.instances, candidate.threads
 
 
-def drawn_up(candidates: Sequence[Candidate], arithmetic: Arithmetic) -> tuple[Field, tuple[str, ...]]:
-    """Return the candidates that may be among the best on paper, and why the others are not, a line each."""
+def drawn_up(candidates: Sequence[Candidate], arithmetic: Arithmetic, room: int) -> tuple[Field, tuple[str, ...]]:
+    """Return the candidates that may be among the best on paper, and why the others are not, a line each.
+
+    Where there is ``room`` for more measurements, those that come next are not left out.
+    """
     predicted = {candidate: arithmetic.capacity(candidate) for candidate in candidates}
     top = max(predicted.values(), default=0.0)
     late = [c for c, rate in predicted.items() if rate <= 0]
-    poor = [c for c, rate in predicted.items() if 0 < rate < _HOPELESS * top]
-    kept = {c: rate for c, rate in predicted.items() if rate >= max(_HOPELESS * top, 1e-9)}
+    order = sorted((c for c in predicted if predicted[c] > 0), key=lambda c: (-predicted[c], c))
+    kept = {c: predicted[c] for n, c in enumerate(order) if n < room or predicted[c] >= _HOPELESS * top}
+    poor = [c for c in order if c not in kept]
     why = [f"{len(candidates)} ways to serve it, by the arithmetic: the best holds about {top:.4g} requests a second"]
     if late:
         why.append(f"{_count(late)} not measured: alone, a batch would take longer than the p99 allows")

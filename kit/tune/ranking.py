@@ -24,9 +24,13 @@ def ranked(measurements: Iterable[Measurement], need: Need) -> tuple[Ranked, ...
 
 
 def _ranked(candidate: Candidate, measured: Sequence[Measurement], need: Need) -> Ranked:
-    """Take the confirmations where there are any: looks of the search are shorter, and were taken at other times."""
-    confirmed = [m for m in measured if m.stage is Stage.CONFIRM]
-    counted = confirmed or list(measured)
+    """Take the confirmations where there are any: looks of the search are shorter, and were taken at other times.
+
+    A failure counts as nothing held where it is the rule; a server may also die of something else.
+    """
+    worked = [m for m in measured if not m.failed]
+    kept = worked if 2 * len(worked) > len(measured) else list(measured)
+    counted = [m for m in kept if m.stage is Stage.CONFIRM] or kept
     capacities = [m.capacity for m in counted]
     low, high = (min(capacities), max(capacities)) if len(counted) > 1 else _between(counted[0])
     latencies = [p99 for m in counted if (p99 := _p99_ms(m, need)) is not None]

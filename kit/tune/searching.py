@@ -84,9 +84,9 @@ class Search:
         try:
             services = self._services()
             _require_possible(services, self.job)
-            field_, why = drawn_up(self.candidates, self._arithmetic(services))
-            self.why += why
             plan = budget(len(self.candidates))
+            field_, why = drawn_up(self.candidates, self._arithmetic(services), room=plan.search)
+            self.why += why
             self.bench.told(planned=len(services) + plan.measurements, note=self.why[-1])
             self._look(field_, plan)
             self._confirm(field_, plan)
