@@ -65,7 +65,7 @@ def budget(considered: int) -> Budget:
 
 @dataclass(kw_only=True)
 class Search:
-    """A search under way. ``clock`` is there for tests."""
+    """A search under way; ``made`` and ``why`` are what it has come to until now."""
 
     job: Job
     subject: Subject
