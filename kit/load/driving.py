@@ -16,7 +16,7 @@ from kit.load.recording import Due, Recorder
 from kit.load.requests import feeds
 from kit.load.values import ModelShare, Plan
 from kit.load.waiting import Alarm
-from kit.stream.failures import Failure, Trouble
+from kit.stream.failures import CLOSED, Failure, Trouble
 
 TIMEOUT_S = 10.0
 """For questions that are not requests."""
@@ -73,8 +73,9 @@ class Driver:
         def done(failure: Failure | None) -> None:
             done_s = time.monotonic()
             recorder.in_flight -= 1
-            recorder.ended(due, sent_s, done_s, failure)
-            self.seen(loaded.share, done_s - due.at_s, failure)
+            if failure is not CLOSED or not self.stopping:  # what is given up at the end has not failed
+                recorder.ended(due, sent_s, done_s, failure)
+                self.seen(loaded.share, done_s - due.at_s, failure)
             then(failure)
 
         recorder.in_flight += 1

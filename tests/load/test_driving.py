@@ -16,7 +16,7 @@ from kit.load.protocols.interface import Waiting
 from kit.load.recording import Due, Recorder
 from kit.load.values import Cell, ModelShare, Plan
 from kit.load.waiting import Alarm
-from kit.stream.failures import CallFailedError, Failure, Trouble
+from kit.stream.failures import CLOSED, CallFailedError, Failure, Trouble
 
 
 class Scripted(Waiting):
@@ -98,6 +98,22 @@ def test_failures_are_counted_by_their_words() -> None:
 
     total, _, _ = driven(fail, profile=held([40.0], 0.25), late_ms=1e4)
     assert (total.answered, total.errors, total.failed) == (5, {"boom": 5}, 5)
+
+
+def test_what_is_given_up_at_the_end_has_not_failed() -> None:
+    share = ModelShare(name="m")
+    plan = Plan(url="x", models=(share,), profile=held([1.0], 1.0), arrivals=None)
+    recorder = Recorder(plan=plan, generator=0, start_s=time.monotonic())
+    connection = Scripted(lambda _: 0.0)
+    connection.submit = lambda request, timeout_s, done: done(CLOSED)  # type: ignore[method-assign]
+    driver = Driver(plan=plan, connection=connection, loaded=(Loaded(share=share, requests=("a",)),), stopping=True)
+    due = Due(phase=0, model="m", at_s=time.monotonic())
+    driver.start(driver.loaded[0], due, recorder)
+    assert (recorder.in_flight, recorder.told().cells) == (0, ())
+    driver.stopping = False
+    driver.start(driver.loaded[0], due, recorder)
+    (cell,) = recorder.told().cells
+    assert cell.errors == {CLOSED.text: 1}, "a connection that somebody else closed is another matter"
 
 
 def test_a_user_waits_for_each_answer_and_is_never_late() -> None:
