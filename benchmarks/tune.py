@@ -38,7 +38,7 @@ from _quick_search import Answer, Bounds, climb
 from rich.console import Console
 from rich.table import Table
 
-from kit import tune
+from kit import load, tune
 from kit.paths import cache_root
 from kit.tune import journal, ladder, places, space, subject
 from kit.tune.journal import Journal, Line
@@ -93,7 +93,8 @@ class Bench:
         """Return what measures."""
         if self._meter is None:
             place = self.open_.enter_context(places.opened(self.job, self.subject))
-            self._meter = Meter(job=self.job, subject=self.subject, place=place)
+            prepared = self.open_.enter_context(load.Prepared())
+            self._meter = Meter(job=self.job, subject=self.subject, place=place, prepared=prepared)
         return self._meter
 
     def measured(self, candidate: Candidate, stage: Stage, expected: float, repeat: int = 0) -> Measurement:

@@ -37,7 +37,8 @@ _BROKEN = (ModelLoadError, ServerDiedError)
 class Meter:
     """Measures candidates of a job in a place. ``stop`` ends a measurement early: what it has is no measurement then.
 
-    ``seed`` is the one that arrivals are made from; see ``measure``.
+    ``seed`` is the one that arrivals are made from; see ``measure``. ``prepared`` makes loads that follow each other
+    start at once; without it each takes seconds for locust.
     """
 
     job: Job
@@ -45,6 +46,7 @@ class Meter:
     place: Place
     stop: threading.Event = field(default_factory=threading.Event)
     seed: int = 1
+    prepared: load.Prepared | None = None
 
     def service(self, candidate: Candidate, batches: Sequence[int]) -> Service:
         """Return how long batches take that come one after another from one client for each instance.
@@ -155,7 +157,7 @@ class Meter:
             late_ms=max(_LEAST_LATE_MS, need.p99_ms),
             generators=generators,
         )
-        return load.run(plan, knee=self._limits(), stop=self.stop)
+        return load.run(plan, knee=self._limits(), stop=self.stop, prepared=self.prepared)
 
     def _limits(self) -> load.Limits:
         return load.Limits(percentiles_ms={99.0: self.job.need.p99_ms}, fail_ratio=self.job.need.fail_ratio)

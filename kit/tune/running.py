@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
+from kit import load
 from kit.load import generating
 from kit.tune import journal, places, ranking, searching, space, subject
 from kit.tune.journal import Journal, Line
@@ -126,7 +127,8 @@ class Recorded:
     def _opened(self) -> Meter:
         if self._meter is None:
             place = self.open_.enter_context(places.opened(self.job, self.subject, self._announce))
-            self._meter = Meter(job=self.job, subject=self.subject, place=place, stop=self.stop)
+            prepared = self.open_.enter_context(load.Prepared())
+            self._meter = Meter(job=self.job, subject=self.subject, place=place, stop=self.stop, prepared=prepared)
         return self._meter
 
     def _announce(self, line: str) -> None:
