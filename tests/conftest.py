@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,29 @@ settings.load_profile("kit")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("environment"):
+        _require_environment(mark.args[0], **mark.kwargs)
+
+
+def _require_environment(name: str, *, asked: bool = False) -> None:
+    """Skip where an environment is neither made nor asked for by ``KIT_TEST_ENVIRONMENTS`` (names, or 1: all).
+
+    ``asked``: having it is not enough, for what runs in it takes minutes.
+    """
+    from kit import environments
+    from kit.errors import ToolEnvironmentError
+
+    made, wanted = environments.is_made(name), os.environ.get("KIT_TEST_ENVIRONMENTS", "").split()
+    if name not in wanted and wanted != ["1"] and (asked or not made):
+        size = environments.recipe.load(name).size // 10**6
+        pytest.skip(f"KIT_TEST_ENVIRONMENTS={name} runs it, with an environment of its own ({size} MB)")
+    try:
+        environments.ensure(name, lambda _: None)
+    except ToolEnvironmentError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

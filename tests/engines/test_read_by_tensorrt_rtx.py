@@ -1,11 +1,10 @@
 """Graphs for TensorRT, read and built by TensorRT-RTX, which needs no GPU.
 
-They run where its environment is there already, or may be made: ``KIT_TEST_ENVIRONMENTS=1`` (95 MB).
+They run where its environment is there already, or may be made: ``KIT_TEST_ENVIRONMENTS=tensorrt_rtx`` (95 MB).
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 from test_engine_dialect import HEADS, served
 
 import kit.graph
-from kit import calibration, contract, environments, precision, runtimes, targets
+from kit import calibration, contract, precision, runtimes, targets
 from kit.engines import library, parser
 from kit.engines.parser import Read
 from kit.precision.interface import Ask
@@ -26,10 +25,7 @@ from kit.types import Model, Spec
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def rtx() -> None:
-    if os.environ.get("KIT_TEST_ENVIRONMENTS") != "1" and not environments.is_made(library.RTX):
-        pytest.skip("TensorRT-RTX is not installed in the kit's cache; KIT_TEST_ENVIRONMENTS=1 installs it (95 MB)")
+pytestmark = pytest.mark.environment(library.RTX)
 
 
 def lowered(model: Model, folder: Path, level: str, pictures: Any = None) -> Model:

@@ -1,12 +1,11 @@
 """``kit export``: what is refused before any work; and, where the environments are asked for, the real thing.
 
-The conversions run with KIT_TEST_ENVIRONMENTS=1 only: their environments take 1 and 2 GB.
+The conversions run with KIT_TEST_ENVIRONMENTS="litert coreml" only: their environments take 1 and 2 GB.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import models
@@ -49,9 +48,6 @@ class Complex(torch.nn.Module):
     def forward(self, x):
         return torch.fft.fft2(x).abs()
 """
-REAL = pytest.mark.skipif(
-    not os.environ.get("KIT_TEST_ENVIRONMENTS"), reason="set KIT_TEST_ENVIRONMENTS=1 to make LiteRT's and Core ML's"
-)
 
 
 @pytest.fixture
@@ -96,7 +92,8 @@ class TestRefused:
         kit_command("export", "small:bild", "--format", "litert").refuses(10, "small has no bild")
 
 
-@REAL
+@pytest.mark.environment("litert", asked=True)
+@pytest.mark.environment("coreml", asked=True)
 class TestReal:
     @pytest.fixture(autouse=True)
     def _shared(self, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import nets
@@ -29,10 +28,7 @@ def test_auto_does_not_depend_on_what_is_installed() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    os.environ.get("KIT_TEST_ENVIRONMENTS") != "1",
-    reason="KIT_TEST_ENVIRONMENTS=1 makes ModelOpt's environment: 1.9 GB",
-)
+@pytest.mark.environment("modelopt", asked=True)
 def test_its_graph_is_tensorrts_and_keeps_the_answers(tmp_path: Path) -> None:
     model = saved(nets.residual(), tmp_path / "model")
     target = targets.load("t4")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import nets
@@ -11,14 +10,11 @@ import onnx
 import pytest
 from pictures import Values, ask, saved
 
-from kit import environments, precision, runners
+from kit import precision, runners
 from kit.errors import QuantizationError, UnsupportedModelError
 
 PICTURES = Values(nets.pictures())
-ENVIRONMENT = pytest.mark.skipif(
-    not environments.is_made("nncf") and os.environ.get("KIT_TEST_ENVIRONMENTS") != "1",
-    reason="the environment nncf is not made; KIT_TEST_ENVIRONMENTS=1 makes it: 370 MB",
-)
+ENVIRONMENT = pytest.mark.environment("nncf")
 
 
 def test_it_is_for_openvino(tmp_path: Path) -> None:

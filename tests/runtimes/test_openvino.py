@@ -1,12 +1,11 @@
 """OpenVINO for real: the IR, what runs it, and what is seen where it answers otherwise than its graph.
 
-They run where its environment has been made already, or with KIT_TEST_ENVIRONMENTS=1, which makes it: 270 MB.
+They run where its environment has been made already, or with KIT_TEST_ENVIRONMENTS=openvino, which makes it: 270 MB.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,16 +21,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 import kit.cli
 import kit.graph
-from kit import built, contract, environments, inputs, runners, runtimes, simplify, targets
+from kit import built, contract, inputs, runners, runtimes, simplify, targets
 from kit.errors import ParityError, SourceNotFoundError, UnsupportedModelError
 from kit.server import embedded
 from kit.targets.values import Target
 from kit.types import Artifact, Graphs, Model, Spec
 
-pytestmark = pytest.mark.skipif(
-    not environments.is_made("openvino") and not os.environ.get("KIT_TEST_ENVIRONMENTS"),
-    reason="the environment openvino is not made; KIT_TEST_ENVIRONMENTS=1 makes it",
-)
+pytestmark = pytest.mark.environment("openvino")
 TARGET = targets.load("x86-cpu")
 OPENVINO = runtimes.choose(TARGET, "openvino")
 Served = Callable[[onnx.ModelProto], Graphs]
