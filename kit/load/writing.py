@@ -12,22 +12,27 @@ from kit.load import page
 from kit.load.document import Document
 from kit.load.figures import Figures
 
-_REMEDY = "choose another --report"
+REMEDY = "choose another --report"
 
 
 def write(found: Document, folder: Path) -> Path:
-    """Write ``load.json``, ``load.csv`` and ``load.html`` into a folder, each whole or not at all; return the page.
+    """Write ``load.json``, ``load.csv`` and ``load.html`` into a folder; return the page. Raises as ``put``."""
+    return put(folder, "load", found, table(found), page.render(found))
+
+
+def put(folder: Path, stem: str, found: object, rows: str, shown: str) -> Path:
+    """Write a result as JSON, as CSV and as a page into a folder, each whole or not at all; return the page.
 
     Raises ``DiskFullError`` and ``NotWritableError``.
     """
     import msgspec
 
     text = msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"
-    with disk.translated(folder, _REMEDY):
+    with disk.translated(folder, REMEDY):
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in (("load.json", text), ("load.csv", table(found)), ("load.html", page.render(found))):
-            disk.write_text(folder / name, content)
-    return folder / "load.html"
+        for kind, content in (("json", text), ("csv", rows), ("html", shown)):
+            disk.write_text(folder / f"{stem}.{kind}", content)
+    return folder / f"{stem}.html"
 
 
 def table(found: Document) -> str:

@@ -8,26 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kit import disk
+from kit.load.writing import REMEDY, put
 from kit.tune import page
 from kit.tune.document import Document, Row
 from kit.tune.values import Measurement, Step
 
-_REMEDY = "choose another --report"
-
 
 def write(found: Document, folder: Path) -> Path:
-    """Write ``tune.json``, ``tune.csv`` and ``tune.html`` into a folder, each whole or not at all; return the page.
-
-    Raises ``DiskFullError`` and ``NotWritableError``.
-    """
-    import msgspec
-
-    text = msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"
-    with disk.translated(folder, _REMEDY):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in (("tune.json", text), ("tune.csv", table(found)), ("tune.html", page.render(found))):
-            disk.write_text(folder / name, content)
-    return folder / "tune.html"
+    """Write ``tune.json``, ``tune.csv`` and ``tune.html`` into a folder; return the page. Raises as ``put``."""
+    return put(folder, "tune", found, table(found), page.render(found))
 
 
 def require(folder: Path) -> None:
@@ -35,7 +24,7 @@ def require(folder: Path) -> None:
 
     Raises ``DiskFullError`` and ``NotWritableError``.
     """
-    with disk.translated(folder, _REMEDY):
+    with disk.translated(folder, REMEDY):
         folder.mkdir(parents=True, exist_ok=True)
         trial = folder / ".tune.html.partial"
         trial.write_text("", encoding="utf-8")
